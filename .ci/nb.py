@@ -73,7 +73,7 @@ def readme_text():
         if cell.cell_type == "markdown": out.append(src)
         elif cell.cell_type == "code" and not re.search(r"^#\|\s*hide", src, re.M):
             out.append("```python\n" + "\n".join(l for l in src.splitlines() if not l.startswith("#|")) + "\n```")
-    return "\n\n".join(out) + "\n"
+    return re.sub(r"\]\((\w+/\w+\.ipynb)\)", r"](nbs/\1)", "\n\n".join(out)) + "\n"
 
 def readme(check):
     path, new = cfg.config_path / "README.md", readme_text()

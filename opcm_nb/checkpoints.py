@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from fastcore.basics import patch
 from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 
@@ -50,18 +51,22 @@ class Checkpoint:
         except (OSError, RuntimeError) as e:
             raise OpcmError(f"{self.where(name)}: cannot read {name} ({e}); copy or download it again") from None
 
-    def where(self, name: str)-> str:
-        "The file that holds a tensor, or the source"
-        return str(self.tensors.path(name)) if isinstance(self.tensors, SafeTensors) else self.source
+# %% ../nbs/merging/04_checkpoints.ipynb #734c73af
+@patch
+def where(self:Checkpoint, name: str)-> str:
+    "The file that holds a tensor, or the source"
+    return str(self.tensors.path(name)) if isinstance(self.tensors, SafeTensors) else self.source
 
-    def parameters(self, only: str = "")-> list[str]:
-        "Canonical names of the floating-point tensors that start with `only`"
-        return [n for n, s in self.specs.items()
-                if s.dtype.is_floating_point and n not in self.aliases and n.startswith(only)]
+@patch
+def parameters(self:Checkpoint, only: str = "")-> list[str]:
+    "Canonical names of the floating-point tensors that start with `only`"
+    return [n for n, s in self.specs.items()
+            if s.dtype.is_floating_point and n not in self.aliases and n.startswith(only)]
 
-    def group(self, name: str)-> list[str]:
-        "A canonical name and everything tied to it"
-        return [name, *(a for a, c in self.aliases.items() if c == name)]
+@patch
+def group(self:Checkpoint, name: str)-> list[str]:
+    "A canonical name and everything tied to it"
+    return [name, *(a for a, c in self.aliases.items() if c == name)]
 
 # %% ../nbs/merging/04_checkpoints.ipynb #a842eb68
 def tensor_digest(x: Tensor)-> str:
@@ -198,6 +203,15 @@ def open_checkpoint(source # path, hub id, `open_clip:NAME/TAG`, state dict, mod
         return _open_path(folder, text, commit)
     raise OpcmError(f"{text}: no such file or folder")
 
+# %% ../nbs/merging/04_checkpoints.ipynb #cab726a0
+def _renaming(here: list[str], there)-> Callable[[str], str]:
+    "How the expert calls a tensor of the base: the same, or with one prefix more or less"
+    if any(n in there for n in here): return lambda n: n
+    more = {e[:-len(n)] for n in here[:1] for e in there if e.endswith("." + n)}
+    less = {n[:-len(e)] for n in here[:1] for e in there if n.endswith("." + e)}
+    tries = [lambda n, p=p: p + n for p in more] + [lambda n, p=p: n.removeprefix(p) for p in less]
+    return max(tries, key=lambda f: sum(f(n) in there for n in here), default=lambda n: n)
+
 # %% ../nbs/merging/04_checkpoints.ipynb #f00cda72
 def _few(names)-> str:
     names = sorted(names)
@@ -205,35 +219,44 @@ def _few(names)-> str:
 
 def check_same(base: Checkpoint, expert: Checkpoint,
                only: str = "", # names that count start with this
-              )-> dict[str, str]: # canonical base name -> name to read from the expert
+              )-> dict[str, str]: # base name -> its name in the expert
     "Refuse an expert that is not a fine-tuned copy of `base`, from headers alone"
-    here, there = base.parameters(only), [n for n in expert.specs if n.startswith(only)]
-    pairs = {n: next((g for g in base.group(n) if g in expert.specs), None) for n in here}
-    missing, known = [n for n in here if not pairs[n]], set(base.specs)
-    extra = [n for n in there if expert.specs[n].dtype.is_floating_point and n not in known
-             and expert.aliases.get(n) not in known]
-    if missing and len(missing) == len(here):
+    here, there = base.parameters(only), expert.specs
+    rename = _renaming(here, there)
+    names = {n: rename(n) for n in base.specs if n.startswith(only) and rename(n) in there}
+    for n in here:                                    # a tied tensor may be there under another of its names
+        if twin := next((g for g in base.group(n) if g in names), None): names.setdefault(n, names[twin])
+    missing, known = [n for n in here if n not in names], set(map(rename, base.specs))
+    extra = [n for n, s in there.items() if n.startswith(rename(only)) and s.dtype.is_floating_point
+             and n not in known and expert.aliases.get(n) not in known]
+    _refuse(expert, here, missing, extra)
+    for n in here:
+        e = names[n]
+        if there[e].shape != base.specs[n].shape:
+            raise OpcmError(f"{expert.where(e)}: {e} has shape {there[e].shape}, the base has {base.specs[n].shape}; "
+                            "experts must be fine-tuned from this base")
+    return names
+
+def _refuse(expert: Checkpoint, here: list[str], missing: list[str], extra: list[str]):
+    if len(missing) == len(here):
         raise OpcmError(f"{expert.source}: a different architecture: it has none of the base's {len(here)} tensors")
     if missing: raise OpcmError(f"{expert.source}: lacks {_few(missing)} of the base; if the expert is one tower "
                                 "of the model, create the state with only='tower.'")
-    if extra: raise OpcmError(f"{expert.source}: has {_few(extra)}, which the base lacks; merge only a common part with only='prefix.'")
-    for n, m in pairs.items():
-        if expert.specs[m].shape != base.specs[n].shape:
-            raise OpcmError(f"{expert.where(m)}: {m} has shape {expert.specs[m].shape}, the base has "
-                            f"{base.specs[n].shape}; experts must be fine-tuned from this base")
-    return pairs
+    if extra: raise OpcmError(f"{expert.source}: has {_few(extra)}, which the base lacks; merge only a common part "
+                              "with only='prefix.'")
 
 # %% ../nbs/merging/04_checkpoints.ipynb #c49a50e3
-def check_values(base: Checkpoint, expert: Checkpoint, only: str = ""):
+def check_values(base: Checkpoint, expert: Checkpoint,
+                 names: dict[str, str], # as `check_same` returns them
+                ):
     "Integer tensors must agree, and what the base ties the expert must tie too"
-    for n, spec in base.specs.items():
-        if not n.startswith(only) or n not in expert.specs: continue
-        if not spec.dtype.is_floating_point and not torch.equal(base.read(n), expert.read(n)):
-            raise OpcmError(f"{expert.where(n)}: integer tensor {n} differs from the base; it cannot be merged "
+    for n, e in names.items():
+        if not base.specs[n].dtype.is_floating_point and not torch.equal(base.read(n), expert.read(e)):
+            raise OpcmError(f"{expert.where(e)}: integer tensor {e} differs from the base; it cannot be merged "
                             "(quantised weights must be dequantised first)")
-        c = base.aliases.get(n)
-        if c in expert.specs and expert.aliases.get(n, n) != expert.aliases.get(c, c) and not torch.equal(expert.read(n), expert.read(c)):
-            raise OpcmError(f"{expert.where(n)}: {n} is tied to {c} in the base but differs from it here; "
+        c = names.get(base.aliases.get(n), e)             # what n is tied to, as the expert calls it
+        if expert.aliases.get(e, e) != expert.aliases.get(c, c) and not torch.equal(expert.read(e), expert.read(c)):
+            raise OpcmError(f"{expert.where(e)}: {e} is tied to {c} in the base but differs from it here; "
                             "tie the expert's weights or untie the base")
 
 # %% ../nbs/merging/04_checkpoints.ipynb #34e209f3

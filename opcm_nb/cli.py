@@ -19,7 +19,7 @@ from .diagnostics import summary, text_table
 from .export import check_destination
 from .merger import ContinualMerger
 from .plan import plan, show_plan
-from .state import StateFolder, trace
+from .state import StateFolder, arrival_trace
 from .tensorfiles import OpcmError, need_space
 
 # %% ../nbs/merging/16_cli.ipynb #220932f5
@@ -97,8 +97,7 @@ def opcm_add(state:str, # State folder
 
 def _dry_add(merger: ContinualMerger, experts: list[str]):
     for e in map(open_checkpoint, experts):
-        check_same(merger.base, e, merger.only)
-        check_values(merger.base, e, merger.only)
+        check_values(merger.base, e, check_same(merger.base, e, merger.only))
         print(f"{e.source}: fits the base")
     p = plan(merger)
     if merger.state.path: need_space(merger.state.path, p["write"])
@@ -131,7 +130,7 @@ def _arrivals(manifest: dict, means: list[dict])-> list[dict]:
     "Trace and projection means of each arrival side by side"
     means = {row["t"]: {k: v for k, v in row.items() if k != "cos_before"} for row in means}
     keep = lambda row: {k: v for k, v in row.items() if k in ("t", "name", "norm_tau", "lambda")}
-    return [keep(row) | means.get(row["t"], {}) for row in trace(manifest)]
+    return [keep(row) | means.get(row["t"], {}) for row in arrival_trace(manifest)]
 
 # %% ../nbs/merging/16_cli.ipynb #b1526c3d
 @call_parse
@@ -149,6 +148,16 @@ def opcm_status(state:str, # State folder
         print(f"arrivals  {m['totals']['t']}\n")
         print(text_table(_arrivals(m, summary(rows))))
         if layers and rows: print("\n" + text_table([r for r in rows if r["t"] == rows[-1]["t"]]))
+
+# %% ../nbs/merging/16_cli.ipynb #a0dc774a
+def _merge_all(base: str, experts: list[str], out: Path, force: bool, overwrite: bool, dtype: str, settings: dict):
+    "Create, add and export through a state beside the destination, which is deleted at the end"
+    scratch = out.resolve().with_name(f".{out.name}.state-{os.getpid()}")
+    try:
+        merger = ContinualMerger.create(base, scratch, **settings)
+        for e in experts: print(_said(merger.add(e, force=force, progress=True)))
+        print(f"{merger.export(out, dtype, overwrite, True)}: written ({len(experts)} experts)")
+    finally: shutil.rmtree(scratch, ignore_errors=True)
 
 # %% ../nbs/merging/16_cli.ipynb #bdcfb9e9
 @call_parse(nested=True)
@@ -176,9 +185,4 @@ def opcm_merge(base:str, # Model that all experts were fine-tuned from: folder, 
                   **_settings(alpha=alpha, mode=mode, scale=scale, density=density))
         check_destination(out, overwrite, [Path(base)] if Path(base).exists() else [])
         if dry_run: _dry_add(ContinualMerger.create(base, **kw), experts); return
-        scratch = out.resolve().with_name(f".{out.name}.state-{os.getpid()}")
-        try:
-            merger = ContinualMerger.create(base, scratch, **kw)
-            for e in experts: print(_said(merger.add(e, force=force, progress=True)))
-            print(f"{merger.export(out, dtype, overwrite, True)}: written ({len(experts)} experts)")
-        finally: shutil.rmtree(scratch, ignore_errors=True)
+        _merge_all(base, experts, out, force, overwrite, dtype, kw)

@@ -23,7 +23,7 @@ from .layers import Layer, classify, join_stack, split_stack
 from .linalg import sum_squares
 from .rules.core import Rule, Totals
 from .rules.registry import make_rule
-from .state import MemoryState, StateFolder, trace
+from .state import MemoryState, StateFolder, arrival_trace
 from .tensorfiles import OpcmError, Spec
 
 # %% ../nbs/merging/13_merger.ipynb #b7d54caa
@@ -50,44 +50,46 @@ class ContinualMerger:
         self.dtype = _dtype(state.manifest["dtype"])
         self.layers = [classify(n, base.specs[n].shape) for n in base.parameters(self.only)]
 
-    @classmethod
-    def create(cls, base, # the model that every expert was fine-tuned from
-               state: Path | str | None = None, # folder for the state; in memory when left out
-               rule: str | Rule = "opcm", # see `rules.registry`
-               only: str = "", # merge only parameters whose names start with this
-               dtype: str = "float32", # of the accumulator: float32 or float64
-               device: str = "cpu", # where the arithmetic is done
-               overwrite: bool = False, # replace an existing state
-               progress: bool = False, **settings # of the rule
-              )-> "ContinualMerger":
-        "Start a stream: no expert merged yet"
-        base, rule = open_checkpoint(base), make_rule(rule, **settings)
-        _dtype(dtype)
-        manifest = dict(base=dict(source=base.source, revision=base.revision, hash=_base_hash(base, only, progress)),
-                        only=only, dtype=dtype, rule=dict(name=rule.name, settings=rule.settings()),
-                        totals=dict(t=0, sum_norm=0., squares={}), arrivals=[])
-        state = MemoryState(manifest) if state is None else StateFolder.create(state, manifest, overwrite)
-        return cls(state, base, rule, device)
-
-    @classmethod
-    def open(cls, state: Path | str, # a state folder
-             base=None, # where the base is now, if it moved or was in memory
-             rule: Rule | None = None, # the rule object, if it is not in the registry
-             device: str = "cpu")-> "ContinualMerger":
-        "Continue a stream at its last committed arrival"
-        folder = StateFolder.open(state)
-        m = folder.manifest
-        source, revision = m["base"]["source"], m["base"]["revision"]
-        if base is None and source.endswith("in memory"):
-            raise OpcmError(f"{state}: its base was a model in memory; pass it as base=")
-        if base is None: base = f"{source.partition('@')[0]}@{revision}" if revision else source
-        rule = rule or make_rule(m["rule"]["name"], **m["rule"]["settings"])
-        return cls(folder, open_checkpoint(base), rule, device)
-
     @property
     def totals(self)-> Totals:
         "Scalars over the whole model so far"
         return Totals(**self.state.manifest["totals"])
+
+# %% ../nbs/merging/13_merger.ipynb #be17036e
+@patch(cls_method=True)
+def create(cls:ContinualMerger, base, # the model that every expert was fine-tuned from
+           state: Path | str | None = None, # folder for the state; in memory when left out
+           rule: str | Rule = "opcm", # see `rules.registry`
+           only: str = "", # merge only parameters whose names start with this
+           dtype: str = "float32", # of the accumulator: float32 or float64
+           device: str = "cpu", # where the arithmetic is done
+           overwrite: bool = False, # replace an existing state
+           progress: bool = False, **settings # of the rule
+          )-> ContinualMerger:
+    "Start a stream: no expert merged yet"
+    base, rule = open_checkpoint(base), make_rule(rule, **settings)
+    _dtype(dtype)
+    manifest = dict(base=dict(source=base.source, revision=base.revision, hash=_base_hash(base, only, progress)),
+                    only=only, dtype=dtype, rule=dict(name=rule.name, settings=rule.settings()),
+                    totals=dict(t=0, sum_norm=0., squares={}), arrivals=[])
+    state = MemoryState(manifest) if state is None else StateFolder.create(state, manifest, overwrite)
+    return cls(state, base, rule, device)
+
+# %% ../nbs/merging/13_merger.ipynb #28afca69
+@patch(cls_method=True)
+def open(cls:ContinualMerger, state: Path | str, # a state folder
+         base=None, # where the base is now, if it moved or was in memory
+         rule: Rule | None = None, # the rule object, if it is not in the registry
+         device: str = "cpu")-> ContinualMerger:
+    "Continue a stream at its last committed arrival"
+    folder = StateFolder.open(state)
+    m = folder.manifest
+    source, revision = m["base"]["source"], m["base"]["revision"]
+    if base is None and source.endswith("in memory"):
+        raise OpcmError(f"{state}: its base was a model in memory; pass it as base=")
+    if base is None: base = f"{source.partition('@')[0]}@{revision}" if revision else source
+    rule = rule or make_rule(m["rule"]["name"], **m["rule"]["settings"])
+    return cls(folder, open_checkpoint(base), rule, device)
 
 # %% ../nbs/merging/13_merger.ipynb #824261cf
 @patch
@@ -157,7 +159,7 @@ def add(self:ContinualMerger, expert, # path, hub id, state dict or module
     with self.state.lock():
         name = self._name(expert, name)
         pairs = check_same(self.base, expert, self.only)
-        check_values(self.base, expert, self.only)
+        check_values(self.base, expert, pairs)
         generation = self.state.begin(self._specs())
         try:
             seen = self._fold(expert, pairs, generation.write, progress)
@@ -229,7 +231,7 @@ def export(self:ContinualMerger, out: Path | str, # a folder, or a .safetensors,
 @patch
 def trace(self:ContinualMerger)-> list[dict]:
     "Norms and lambda after each arrival"
-    return trace(self.state.manifest)
+    return arrival_trace(self.state.manifest)
 
 def merge(base, # state dict, module or path
           experts: list, # the same kinds, in order of arrival

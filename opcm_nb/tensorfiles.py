@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from fastcore.basics import patch
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -87,20 +88,23 @@ class TensorFile:
         view = memoryview(data)
         while view: n = os.pwrite(self._fd, view, at); view, at = view[n:], at + n
 
-    def write(self, name: str, x: Tensor):
-        "Write one tensor; it must have the shape and dtype that were announced"
-        at, spec = self._at.pop(name)
-        if (tuple(x.shape), x.dtype) != spec: raise ValueError(f"{name}: {x.dtype} {tuple(x.shape)} is not {spec}")
-        x = x.detach().cpu().contiguous().reshape(-1)
-        if x.numel(): self._put(x.view(torch.uint8).numpy(), self._start + at)
+# %% ../nbs/merging/03_tensorfiles.ipynb #3414fdb1
+@patch
+def write(self:TensorFile, name: str, x: Tensor):
+    "Write one tensor; it must have the shape and dtype that were announced"
+    at, spec = self._at.pop(name)
+    if (tuple(x.shape), x.dtype) != spec: raise ValueError(f"{name}: {x.dtype} {tuple(x.shape)} is not {spec}")
+    x = x.detach().cpu().contiguous().reshape(-1)
+    if x.numel(): self._put(x.view(torch.uint8).numpy(), self._start + at)
 
-    def close(self):
-        "Force the bytes to disk; every announced tensor must have been written"
-        if self._fd is None: return
-        missing, fd, self._fd = list(self._at), self._fd, None
-        try: os.fsync(fd)
-        finally: os.close(fd)
-        if missing: raise ValueError(f"{self.path}: {missing[0]} was never written")
+@patch
+def close(self:TensorFile):
+    "Force the bytes to disk; every announced tensor must have been written"
+    if self._fd is None: return
+    missing, fd, self._fd = list(self._at), self._fd, None
+    try: os.fsync(fd)
+    finally: os.close(fd)
+    if missing: raise ValueError(f"{self.path}: {missing[0]} was never written")
 
 # %% ../nbs/merging/03_tensorfiles.ipynb #9775151e
 def fsync_folder(folder: Path):
@@ -138,14 +142,16 @@ class TensorFolder:
         "Write one tensor to its shard"
         self._files[self._to[name]].write(name, x)
 
-    def close(self):
-        "Force everything to disk, the index last"
-        for f in self._files.values(): f.close()
-        if self._index:
-            with open(self.folder / self._index[0], "w") as f:
-                json.dump(self._index[1], f, indent=2)
-                f.flush(); os.fsync(f.fileno())
-        fsync_folder(self.folder)
+# %% ../nbs/merging/03_tensorfiles.ipynb #cc7519a7
+@patch
+def close(self:TensorFolder):
+    "Force everything to disk, the index last"
+    for f in self._files.values(): f.close()
+    if self._index:
+        with open(self.folder / self._index[0], "w") as f:
+            json.dump(self._index[1], f, indent=2)
+            f.flush(); os.fsync(f.fileno())
+    fsync_folder(self.folder)
 
 # %% ../nbs/merging/03_tensorfiles.ipynb #fa28e795
 def publish_folder(work: Path, # a finished folder, on the same disk as `out`
