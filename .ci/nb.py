@@ -72,7 +72,8 @@ def readme_text():
         src = cell.source.strip()
         if cell.cell_type == "markdown": out.append(src)
         elif cell.cell_type == "code" and not re.search(r"^#\|\s*hide", src, re.M):
-            out.append("```python\n" + "\n".join(l for l in src.splitlines() if not l.startswith("#|")) + "\n```")
+            if not re.search(r"^#\|\s*echo:\s*false", src, re.M): out.append(f"```python\n{src}\n```")
+            out += ["".join(o["data"]["text/markdown"]) for o in cell.get("outputs", []) if "text/markdown" in o.get("data", {})]
     return re.sub(r"\]\((\w+/\w+\.ipynb)\)", r"](nbs/\1)", "\n\n".join(out)) + "\n"
 
 def readme(check):

@@ -17,10 +17,10 @@ from fastcore.script import call_parse, store_true
 from .checkpoints import check_same, check_values, open_checkpoint
 from .diagnostics import summary, text_table
 from .export import check_destination
-from .merger import ContinualMerger
+from .merger import FLOATS, ContinualMerger, _dtype
 from .plan import plan, show_plan
 from .state import StateFolder, arrival_trace
-from .tensorfiles import OpcmError, need_space
+from .tensorfiles import OpcmError, human_size, need_space
 
 # %% ../nbs/merging/16_cli.ipynb #220932f5
 @contextmanager
@@ -39,8 +39,7 @@ def _stop(why, code: int):
 
 # %% ../nbs/merging/16_cli.ipynb #6d0d8657
 def _all_experts(first: str)-> list[str]:
-    "The first expert and the further ones of the command line"
-    if not Path(sys.argv[0]).name.startswith("opcm_"): return [first]
+    "The first expert and the further ones that `call_parse` left on the command line"
     if bad := [a for a in sys.argv[1:] if a.startswith("-")]: _stop(f"unknown option {bad[0]}; see --help", 2)
     return [first, *sys.argv[1:]]
 
@@ -119,9 +118,8 @@ def opcm_export(state:str, # State folder
     with one_line_errors(debug):
         merger = ContinualMerger.open(state, base, device=device)
         if dry_run:
-            check_destination(Path(out), overwrite, [])
-            size = sum(s.nbytes for s in merger.base.specs.values()) / 1e6
-            print(f"{out}: {len(merger.base.specs)} tensors, {size:.1f} MB in the base's dtype, {merger.totals.t} experts"); return
+            specs = merger.export_specs(Path(out), dtype, overwrite)
+            print(f"{out}: {len(specs)} tensors, {human_size(sum(s.nbytes for s in specs.values()))}, {merger.totals.t} experts"); return
         merger.export(out, dtype, overwrite, True, max_shard_size)
         print(f"{out}: written ({merger.totals.t} experts)")
 
@@ -183,6 +181,8 @@ def opcm_merge(base:str, # Model that all experts were fine-tuned from: folder, 
         experts, out = _all_experts(expert), Path(out)
         kw = dict(rule=rule, only=only, dtype=accumulate, device=device, progress=True,
                   **_settings(alpha=alpha, mode=mode, scale=scale, density=density))
-        check_destination(out, overwrite, [Path(base)] if Path(base).exists() else [])
+        if dtype: _dtype(dtype, FLOATS)
+        check_destination(out, overwrite, [Path(p) for p in (base, *experts) if Path(p).exists()])
+        for e in experts: open_checkpoint(e)               # all must open before the first is merged
         if dry_run: _dry_add(ContinualMerger.create(base, **kw), experts); return
         _merge_all(base, experts, out, force, overwrite, dtype, kw)

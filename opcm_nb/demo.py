@@ -26,7 +26,7 @@ from .state import write_rows
 
 # %% ../nbs/merging/17_demo.ipynb #345a9220
 DATA = Path(opcm_nb.__file__).parent / "demo_data"
-TASKS = ("garments", "animals", "digits", "vehicles", "food", "music", "tools", "buildings")
+TASKS = ("garments", "animals", "digits", "food", "household", "transport", "pastimes", "outdoors")
 
 def demo_model(folder: Path # a timm folder: config.json and model.safetensors
               )-> torch.nn.Module:
@@ -106,7 +106,10 @@ def opcm_demo(out:str="opcm_demo_out", # Folder for the state, the merged checkp
              )->None:
     "Merge eight small real experts one after another and compare OPCM with other rules"
     out, rows, curves = Path(out), [], {}
+    if out.exists() and any(out.iterdir()) and not (out / "results.csv").exists():
+        sys.exit(f"error: {out}: exists and is not an earlier demo; choose another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
+    (out / "results.csv").touch()
     print(f"{len(TASKS)} experts of one vision transformer arrive in turn: {', '.join(TASKS)}", flush=True)
     rows += reference_rows()
     for name, settings in RULES.items():

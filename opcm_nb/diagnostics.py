@@ -9,7 +9,12 @@ __all__ = ['summary', 'text_table', 'plot_layers', 'plot_trace']
 from collections import defaultdict
 from statistics import mean
 
-# %% ../nbs/merging/15_diagnostics.ipynb #4c7c0a83
+# %% ../nbs/merging/15_diagnostics.ipynb #2f8b0cbd
+def _removed(rows: list[dict])-> float:
+    "Share of the newcomer's energy that the projection took away"
+    kept, whole = (sum(r[k]**2 for r in rows) for k in ("norm_delta", "norm_tau"))
+    return 1 - kept / whole if whole else 0.
+
 def summary(rows: list[dict] # as `state.rows()` gives them
            )-> list[dict]: # a row an arrival
     "Means over the linear maps of each arrival; nothing for rules that do not project"
@@ -17,7 +22,7 @@ def summary(rows: list[dict] # as `state.rows()` gives them
     for row in rows: by_t[row["t"], row["arrival"]].append(row)
     return [dict(t=t, name=name, rank=mean(r["rank"] for r in group),
                  capacity_left=mean(1 - r["rank"] / r["size"] for r in group),
-                 removed=1 - sum(r["norm_delta"]**2 for r in group) / (sum(r["norm_tau"]**2 for r in group) or 1.),
+                 removed=_removed(group),
                  cos_before=mean(r["cos_before"] for r in group),
                  worst_cos_after=max(abs(r["cos_after"]) for r in group)) for (t, name), group in by_t.items()]
 

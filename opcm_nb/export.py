@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['FILES', 'model_card', 'check_destination', 'write_model']
 
-# %% ../nbs/merging/12_export.ipynb #28b40772
+# %% ../nbs/merging/12_export.ipynb #8e0ba373
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from . import __version__
 from .checkpoints import Checkpoint, side_files, write_config
-from .tensorfiles import OpcmError, Spec, TensorFolder, publish_folder
+from .tensorfiles import OpcmError, Spec, TensorFolder, need_space, publish_folder
 
 # %% ../nbs/merging/12_export.ipynb #e4c55229
 def model_card(manifest: dict # of the state that is exported
@@ -45,15 +46,18 @@ Base: `{Path(base['source']).name if not base.get('revision') else base['source'
 # %% ../nbs/merging/12_export.ipynb #abb837e3
 FILES = (".safetensors", ".pt", ".pth", ".bin")
 
-def check_destination(out: Path, overwrite: bool, keep: list[Path] # folders that must survive
+def check_destination(out: Path, overwrite: bool, keep: list[Path] # base, state and experts, which must survive
                      ):
-    "Refuse a destination that exists, or that holds the base or the state"
-    out = Path(out)
-    for k in keep:
-        if k and (k.resolve() == out.resolve() or out.resolve() in k.resolve().parents):
-            raise OpcmError(f"{out}: holds {k.name}, which the export needs; choose another destination")
-    if out.exists() and (out.is_file() or any(out.iterdir())) and not overwrite:
-        raise OpcmError(f"{out}: already exists; choose another destination or overwrite")
+    "Refuse a destination that exists, that holds what the merge needs, or that is not an older model"
+    out, here = Path(out), Path(out).resolve()
+    for k in (Path(k).resolve() for k in keep):
+        if k == here or here in k.parents or (out.suffix in FILES and here.parent == k):
+            raise OpcmError(f"{out}: holds {k.name}, which the merge needs; choose another destination")
+    if out.suffix in FILES and out.is_dir(): raise OpcmError(f"{out}: is a folder, not a file; choose another name")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())): return
+    if not overwrite: raise OpcmError(f"{out}: already exists; choose another destination or overwrite")
+    if out.is_dir() and not any(p.suffix in FILES for p in out.iterdir()):
+        raise OpcmError(f"{out}: exists and is not a model; choose another destination")
 
 # %% ../nbs/merging/12_export.ipynb #997d8de0
 def write_model(base: Checkpoint, # whose layout is kept
@@ -63,29 +67,39 @@ def write_model(base: Checkpoint, # whose layout is kept
                 card: str, # README.md
                 max_shard_size: str = "5GB"):
     "Write a checkpoint that the base's own library loads"
-    out = Path(out)
+    out = Path(out).resolve()                      # a link to a folder elsewhere is followed, not replaced
     out.parent.mkdir(parents=True, exist_ok=True)
     work = out.with_name(f".{out.name}.new-{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     try:
-        if out.suffix in FILES[1:]:
+        if out.suffix in FILES[1:]:                # a pickle is written from memory, as torch does it
+            need_space(work, sum(s.nbytes for s in specs.values()))
             torch.save({n: x for names, x in tensors for n in names}, work / out.name)
         else:
             single = out.suffix in FILES
             shards = TensorFolder(work, specs, stem=out.stem if single else base.stem,
                                   max_shard_size="1000TB" if single else max_shard_size)
-            for names, x in tensors:
-                for n in names: shards.write(n, x)
-            shards.close()
-        _publish(base, work, out, card)
+            try:
+                for names, x in tensors:
+                    for n in names: shards.write(n, x)
+                shards.close()
+            finally: shards.abort()
+        _publish(base, work, out, card, {s.dtype for n, s in specs.items() if s != base.specs[n]})
     finally: shutil.rmtree(work, ignore_errors=True)
 
+# %% ../nbs/merging/12_export.ipynb #665921f0
+def _set_dtype(path: Path, dtype: torch.dtype):
+    config = json.loads(path.read_text())
+    config |= {k: str(dtype).removeprefix("torch.") for k in ("dtype", "torch_dtype") if k in config}
+    path.write_text(json.dumps(config, indent=2))
+
 # %% ../nbs/merging/12_export.ipynb #0e61ac2a
-def _publish(base: Checkpoint, work: Path, out: Path, card: str):
+def _publish(base: Checkpoint, work: Path, out: Path, card: str, cast: set[torch.dtype]):
     "Add what belongs beside the weights and move everything into place"
     if out.suffix in FILES: os.replace(work / out.name, out); return
     for f in side_files(base): shutil.copy2(f, work / f.name)
     write_config(base, work)
+    if cast and (work / "config.json").exists(): _set_dtype(work / "config.json", cast.pop())
     (work / "README.md").write_text(card)
     publish_folder(work, out)

@@ -13,9 +13,10 @@ from torch import Tensor
 
 # %% ../nbs/merging/02_layers.ipynb #6def09da
 _LINEAR = re.compile(r"(^|[._])(weight|proj|projection)$")
-_EMBEDDING = re.compile(r"(^|[._])(embed(ding|dings|s)?|embed_(?!out)\w+|wte|wpe|shared|"
-                        r"relative_attention_bias|relative_position_bias\w*)\.weight$")
-_QKV = re.compile(r"(^|[._])(in_proj_weight|(qkv|Wqkv|wqkv|qkv_proj|c_attn)\.weight)$")
+_OTHER = re.compile(r"(^|[._])((?<!decoder_)(emb|embed|embedding|embeddings|embeds|embedding_table|tokens?)|"
+                    r"embed_(?!out)\w+|wte|wpe|shared|\w*norm|relative_attention_bias|relative_position_bias\w*)"
+                    r"(\.\d+)?\.weight$")
+_QKV = re.compile(r"(^|[._])(in_proj_weight|(qkv|Wqkv|c_attn)\.weight)$")
 
 # %% ../nbs/merging/02_layers.ipynb #0c71597e
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ def classify(name: str, # a key of the state dict
             )-> Layer:
     "The role of one floating-point parameter, from its name and shape alone"
     shape = tuple(shape)
-    if len(shape) == 3 and re.search(r"(^|[._])experts[._]", name) and "bias" not in name:
+    if len(shape) == 3 and re.search(r"(^|[._])experts[._]", name) and not re.search("bias|conv|norm", name):
         return Layer(name, shape, True)
-    if len(shape) != 2 or 0 in shape or not _LINEAR.search(name) or _EMBEDDING.search(name):
+    if len(shape) != 2 or 0 in shape or not _LINEAR.search(name) or _OTHER.search(name):
         return Layer(name, shape, False)
     fused = None
     if _QKV.search(name):

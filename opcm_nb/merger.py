@@ -8,6 +8,7 @@ __all__ = ['FLOATS', 'ContinualMerger', 'merge']
 # %% ../nbs/merging/13_merger.ipynb #8e276dfc
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from .checkpoints import (Checkpoint, check_same, check_values, content_hash,
                                  open_checkpoint, tensor_digest)
-from .export import check_destination, model_card, write_model
+from .export import FILES, check_destination, model_card, write_model
 from .layers import Layer, classify, join_stack, split_stack
 from .linalg import sum_squares
 from .rules.core import Rule, Totals
@@ -32,11 +33,20 @@ def _dtype(name, allowed=("float32", "float64"))-> torch.dtype:
     if name not in allowed: raise ValueError(f"dtype must be one of {', '.join(allowed)}, got {name}")
     return getattr(torch, name)
 
+def _layer(base: Checkpoint, name: str)-> Layer:
+    "The role of a parameter: what is tied to an embedding is an embedding under any name"
+    roles = [classify(g, base.specs[name].shape) for g in base.group(name)]
+    return replace(next((r for r in roles if not r.linear), roles[0]), name=name)
+
+def _device(device)-> torch.device:
+    try: return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as e: raise ValueError(f"device {device}: {str(e).splitlines()[0]}") from None
+
 def _base_hash(base: Checkpoint, only: str, progress: bool)-> str:
     digests = {}
     for n in tqdm(base.parameters(only), desc="base", disable=not progress):
         x = base.read(n)
-        if not math.isfinite(sum_squares(x.float())): raise OpcmError(f"{base.where(n)}: {n} of the base is not finite")
+        if not math.isfinite(sum_squares(x.float())): raise OpcmError(f"{base.where(n)}: {n} of the base is not finite; leave it out with only=")
         digests[n] = tensor_digest(x)
     if not digests: raise OpcmError(f"{base.source}: no floating-point tensor starts with {only!r}")
     return content_hash(digests)
@@ -45,10 +55,10 @@ def _base_hash(base: Checkpoint, only: str, progress: bool)-> str:
 class ContinualMerger:
     "Folds experts into one model, one arrival after another"
     def __init__(self, state, base: Checkpoint, rule: Rule, device="cpu"):
-        self.state, self.base, self.rule, self.device = state, base, rule, torch.device(device)
+        self.state, self.base, self.rule, self.device = state, base, rule, _device(device)
         self.only = state.manifest["only"]
         self.dtype = _dtype(state.manifest["dtype"])
-        self.layers = [classify(n, base.specs[n].shape) for n in base.parameters(self.only)]
+        self.layers = [_layer(base, n) for n in base.parameters(self.only)]
 
     @property
     def totals(self)-> Totals:
@@ -68,7 +78,7 @@ def create(cls:ContinualMerger, base, # the model that every expert was fine-tun
           )-> ContinualMerger:
     "Start a stream: no expert merged yet"
     base, rule = open_checkpoint(base), make_rule(rule, **settings)
-    _dtype(dtype)
+    _dtype(dtype), _device(device)                     # refused before anything is made
     manifest = dict(base=dict(source=base.source, revision=base.revision, hash=_base_hash(base, only, progress)),
                     only=only, dtype=dtype, rule=dict(name=rule.name, settings=rule.settings()),
                     totals=dict(t=0, sum_norm=0., squares={}), arrivals=[])
@@ -144,7 +154,8 @@ def _name(self:ContinualMerger, expert: Checkpoint, name: str | None)-> str:
     "A name no other arrival has; taken from the source when none is given"
     taken = {a["name"] for a in self.state.manifest["arrivals"]}
     if name in taken: raise OpcmError(f"an arrival named {name!r} is already in; give another name")
-    stem = Path(expert.source).stem if not expert.source.endswith("in memory") else f"expert-{self.totals.t + 1}"
+    stem = f"expert-{self.totals.t + 1}" if expert.source.endswith("in memory") else Path(expert.source).name
+    for suffix in FILES: stem = stem.removesuffix(suffix)
     tries = [name] if name else [stem, *(f"{stem}-{i}" for i in range(2, len(taken) + 3))]
     return next(n for n in tries if n not in taken)
 
@@ -168,13 +179,17 @@ def add(self:ContinualMerger, expert, # path, hub id, state dict or module
         except BaseException: generation.discard(); raise
     return manifest["arrivals"][-1]
 
-# %% ../nbs/merging/13_merger.ipynb #03b80e58
+# %% ../nbs/merging/13_merger.ipynb #ce8c9932
+@patch
+def _check_base(self:ContinualMerger, digests: dict[str, str]):
+    if content_hash(digests) != self.state.manifest["base"]["hash"]:
+        raise OpcmError(f"{self.base.source}: the base is not the one this state was created with; restore it or pass base=")
+
 @patch
 def _arrived(self:ContinualMerger, expert: Checkpoint, name: str, seen: _Seen, force: bool):
     "The manifest after an arrival, unless base or expert are not what they should be"
     old, digest = self.state.manifest, content_hash(seen.expert)
-    if content_hash(seen.base) != old["base"]["hash"]:
-        raise OpcmError(f"{self.base.source}: the base is not the one this state was created with; restore it or pass base=")
+    self._check_base(seen.base)
     twin = next((a["name"] for a in old["arrivals"] if a["hash"] == digest), None)
     if twin and not force: raise OpcmError(f"{expert.source}: the same content is already in as {twin!r}; force to add it again")
     norm, t = math.sqrt(seen.square), old["totals"]["t"] + 1
@@ -193,25 +208,41 @@ def merged(self:ContinualMerger, dtype: str | None = None, # of floating-point t
            progress: bool = False)-> Iterator[tuple[list[str], Tensor]]:
     "Every tensor of the merged model on the CPU, with all its tied names"
     if not self.totals.t: raise OpcmError("no expert has been merged yet; add one first")
-    layers, totals = {layer.name: layer for layer in self.layers}, self.totals
+    layers, totals, seen = {layer.name: layer for layer in self.layers}, self.totals, {}
     target = dtype and _dtype(dtype, FLOATS)
     for n, spec in tqdm(self.base.specs.items(), desc="writing", disable=not progress):
         if n in self.base.aliases: continue
         w = self.base.read(n)
         kind = target or spec.dtype if spec.dtype.is_floating_point else spec.dtype
         if layer := layers.get(n):
-            delta = self.rule.solve(self._slots(layer), layer.linear, totals)
-            w = join_stack(layer, delta).add_(w.to(self.device, self.dtype))
+            seen[n] = tensor_digest(w)
+            delta = join_stack(layer, self.rule.solve(self._slots(layer), layer.linear, totals))
+            wide = torch.promote_types(w.dtype, self.dtype)
+            w = w.to(self.device, wide, copy=True).add_(delta)
         w = w.to(kind).cpu()
         if layer and not math.isfinite(sum_squares(w.float())):
             raise OpcmError(f"{n} does not fit into {kind}; export with a wider dtype")
         yield self.base.group(n), w
+    self._check_base(seen)
 
 # %% ../nbs/merging/13_merger.ipynb #da59699c
 @patch
 def state_dict(self:ContinualMerger, dtype: str | None = None)-> dict[str, Tensor]:
     "The merged model in memory, under the base's names"
-    return {n: x for names, x in self.merged(dtype) for n in names}
+    out = {}
+    for names, x in self.merged(dtype):
+        if names[0] in self.base.tensors and x.data_ptr() == self.base.tensors[names[0]].data_ptr(): x = x.clone()
+        out |= dict.fromkeys(names, x)
+    return out
+
+@patch
+def export_specs(self:ContinualMerger, out: Path, dtype: str | None = None, overwrite: bool = False)-> dict[str, Spec]:
+    "What an export would write; refused as the export itself would be"
+    if not self.totals.t: raise OpcmError("no expert has been merged yet; add one first")
+    files = [self.base.folder or Path(self.base.source), self.state.path]
+    check_destination(out, overwrite, [p for p in files if p and p.exists()])
+    target = dtype and _dtype(dtype, FLOATS)
+    return {n: Spec(s.shape, target) if target and s.dtype.is_floating_point else s for n, s in self.base.specs.items()}
 
 @patch
 def export(self:ContinualMerger, out: Path | str, # a folder, or a .safetensors, .pt, .pth or .bin file
@@ -219,11 +250,7 @@ def export(self:ContinualMerger, out: Path | str, # a folder, or a .safetensors,
            overwrite: bool = False, progress: bool = False, max_shard_size: str = "5GB")-> Path:
     "Write the merged model as a checkpoint of the base's library"
     out = Path(out).expanduser()
-    base_files = Path(self.base.source) if self.base.folder is None else self.base.folder
-    check_destination(out, overwrite, [p for p in (base_files, self.state.path) if p and p.exists()])
-    target = dtype and _dtype(dtype, FLOATS)
-    specs = {n: Spec(s.shape, target) if target and s.dtype.is_floating_point else s for n, s in self.base.specs.items()}
-    if not self.totals.t: raise OpcmError("no expert has been merged yet; add one first")
+    specs = self.export_specs(out, dtype, overwrite)
     write_model(self.base, self.merged(dtype, progress), specs, out, model_card(self.state.manifest), max_shard_size)
     return out
 

@@ -13,6 +13,7 @@ import torch
 from .layers import Layer
 from .merger import ContinualMerger
 from .projection import project
+from .tensorfiles import human_size
 
 # %% ../nbs/merging/14_plan.ipynb #261a4a50
 def _work(m: int, n: int)-> float:
@@ -41,19 +42,13 @@ def plan(merger: ContinualMerger, timed: bool = True # measure speed for the tim
         out["seconds"] = work * _seconds_per_work(merger.dtype, merger.device)
     return out
 
-# %% ../nbs/merging/14_plan.ipynb #3e1c5511
-def _size(n: float)-> str:
-    for unit in ("B", "KB", "MB", "GB"):
-        if n < 1000: return f"{n:.3g} {unit}"
-        n /= 1000
-    return f"{n:.3g} TB"
-
+# %% ../nbs/merging/14_plan.ipynb #cd713d56
 def show_plan(p: dict)-> str:
     "The plan as lines of text"
     lines = [f"tensors     {p['tensors']} to merge, {p['linear']} of them linear layers",
              f"parameters  {p['parameters'] / 1e6:.1f} million",
-             f"read        {_size(p['read'])} an arrival (base and expert)",
-             f"write       {_size(p['write'])} an arrival (the new state; the old one is deleted after)",
-             f"memory      about {_size(p['memory'])} at the largest layer, besides Python and torch"]
+             f"read        {human_size(p['read'])} an arrival (base and expert)",
+             f"write       {human_size(p['write'])} an arrival (the new state; the old one is deleted after)",
+             f"memory      about {human_size(p['memory'])} at the largest layer, besides Python and torch"]
     if "seconds" in p: lines.append(f"time        about {p['seconds']:.0f} s an arrival here")
     return "\n".join(lines)

@@ -38,7 +38,7 @@ def read_manifest(folder: Path)-> dict:
     except FileNotFoundError: raise OpcmError(f"{folder}: not a state folder (no manifest.json); "
                                               "make one with opcm_create") from None
     except ValueError as e: raise OpcmError(f"{path}: not valid JSON ({e})") from None
-    if manifest.get("format") != "opcm_nb state": raise OpcmError(f"{path}: not the manifest of an opcm_nb state")
+    if not isinstance(manifest, dict) or manifest.get("format") != "opcm_nb state": raise OpcmError(f"{path}: not the manifest of an opcm_nb state")
     if manifest.get("version") != VERSION:
         raise OpcmError(f"{path}: format version {manifest.get('version')}, this release reads {VERSION}; "
                         "use the release that wrote it")
@@ -48,7 +48,7 @@ def read_manifest(folder: Path)-> dict:
 class StateFolder:
     "Slots and manifest on disk"
     def __init__(self, path: Path, manifest: dict):
-        self.path, self.manifest, self._tensors = Path(path), manifest, None
+        self.path, self.manifest, self._tensors = Path(path).absolute(), manifest, None
 
     @classmethod
     def create(cls, path: Path, manifest: dict, overwrite: bool = False):
@@ -56,52 +56,61 @@ class StateFolder:
         path = Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             if not overwrite: raise OpcmError(f"{path}: already exists; open it, choose another folder, or overwrite")
-            read_manifest(path)                       # never delete what is not a state
-            shutil.rmtree(path)
+            with cls.open(path).lock(): shutil.rmtree(path)   # never what is not a state or is being written
         path.mkdir(parents=True, exist_ok=True)
         manifest = dict(format="opcm_nb state", version=VERSION, **manifest, generation=None)
-        _write_manifest(path, manifest)
+        try: _write_manifest(path, manifest)
+        except BaseException: shutil.rmtree(path, ignore_errors=True); raise
         return cls(path, manifest)
 
-    @classmethod
-    def open(cls, path: Path):
-        "The state at its last committed arrival"
-        return cls(path, read_manifest(path))
+# %% ../nbs/merging/11_state.ipynb #6acb4b49
+@patch(cls_method=True)
+def open(cls:StateFolder, path: Path)-> StateFolder:
+    "The state at its last committed arrival"
+    return cls(path, read_manifest(path))
 
-    @contextmanager
-    def lock(self):
-        "Exclusive right to write; ends with the process that holds it"
-        with open(self.path / "lock", "w") as f:
-            try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError: raise OpcmError(f"{self.path}: another process is writing to it; "
-                                                    "try again when it is done") from None
-            self.manifest, self._tensors = read_manifest(self.path), None
-            yield
+@patch
+@contextmanager
+def lock(self:StateFolder):
+    "Exclusive right to write; ends with the process that holds it"
+    with open(self.path / "lock", "w") as f:
+        try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError: raise OpcmError(f"{self.path}: another process is writing to it; "
+                                                "try again when it is done") from None
+        now = read_manifest(self.path)
+        if any(now.get(k) != self.manifest.get(k) for k in ("base", "rule", "dtype", "only")):
+            raise OpcmError(f"{self.path}: was created anew by another process; open it again")
+        self.manifest, self._tensors = now, None
+        yield
 
 # %% ../nbs/merging/11_state.ipynb #1e5c8f46
 class Generation:
     "The slots of one arrival while they are written"
     def __init__(self, state: StateFolder, number: int, specs: dict[str, Spec]):
-        self.folder = state.path / f"gen-{number:05}"
+        self.state, self.folder = state, state.path / f"gen-{number:05}"
         for old in state.path.glob("gen-*"):         # what an interrupted arrival left behind
             if old.name != state.manifest["generation"]: shutil.rmtree(old)
         self.folder.mkdir()
+        self.tensors = None
         try: self.tensors = TensorFolder(self.folder, specs, stem="state", max_shard_size="4GB")
         except BaseException: self.discard(); raise
         self.write = self.tensors.write
 
     def discard(self):
-        "Forget what was written"
-        shutil.rmtree(self.folder, ignore_errors=True)
+        "Forget what was written and give its disk space back, unless it has been committed"
+        if self.tensors: self.tensors.abort()
+        if read_manifest(self.state.path)["generation"] != self.folder.name: shutil.rmtree(self.folder, ignore_errors=True)
 
 # %% ../nbs/merging/11_state.ipynb #04600a8f
 @patch
 def read(self:StateFolder, key: str # `slot.parameter`
         )-> Tensor:
     "One slot of one parameter"
+    folder = self.path / self.manifest["generation"]
     if self._tensors is None:
-        self._tensors = SafeTensors(sorted((self.path / self.manifest["generation"]).glob("*.safetensors")))
-    if key not in self._tensors: raise OpcmError(f"{self.path}: {key} is missing from {self.manifest['generation']}")
+        if not folder.exists(): raise OpcmError(f"{folder}: gone; another process has added to the state, open it again")
+        self._tensors = SafeTensors(sorted(folder.glob("*.safetensors")))
+    if key not in self._tensors: raise OpcmError(f"{folder}: {key} is missing; the state is damaged")
     return self._tensors[key]
 
 @patch
@@ -109,6 +118,7 @@ def begin(self:StateFolder, specs: dict[str, Spec])-> Generation:
     "Start writing the next generation"
     return Generation(self, self.manifest["totals"]["t"] + 1, specs)
 
+# %% ../nbs/merging/11_state.ipynb #2bb19d89
 @patch
 def commit(self:StateFolder, generation: Generation, manifest: dict, rows: list[dict]):
     "Make a finished generation the current one"
@@ -122,6 +132,7 @@ def commit(self:StateFolder, generation: Generation, manifest: dict, rows: list[
     self.manifest, self._tensors = manifest, None
     if old: shutil.rmtree(self.path / old, ignore_errors=True)
 
+# %% ../nbs/merging/11_state.ipynb #1c3acc7a
 @patch
 def rows(self:StateFolder)-> list[dict]:
     "Diagnostics of all committed arrivals"
@@ -154,7 +165,7 @@ class MemoryState:
 
     @contextmanager
     def lock(self): yield
-    def read(self, key: str)-> Tensor: return self._kept[key]
+    def read(self, key: str)-> Tensor: return self._kept[key].clone()     # rules work in place
     def begin(self, specs: dict[str, Spec]):
         self._new = {}
         return self
@@ -172,6 +183,6 @@ def arrival_trace(manifest: dict)-> list[dict]:
         total += a["norm"]
         row = dict(t=t, name=a["name"], norm_tau=a["norm"], mean_norm=total / t)
         row |= {f"norm_{s}": square**.5 for s, square in a["squares"].items()}
-        if "norm_A" in row and total: row["lambda"] = row["norm_A"] / row["mean_norm"]
+        if "norm_A" in row: row["lambda"] = row["norm_A"] / row["mean_norm"] if total else float("nan")
         out.append(row)
     return out

@@ -17,7 +17,7 @@ from .core import Rule, magnitude_threshold
 # %% ../../nbs/merging/09_rules_ties.ipynb #b5cf8458
 def trim(x: Tensor, threshold: float)-> Tensor:
     "Zero the entries of `x` below `threshold` in magnitude"
-    return torch.where(x.abs() >= threshold, x, 0)
+    return torch.where(x.abs().float() >= threshold, x, 0)      # thresholds are exact in fp32
 
 def elect_and_merge(up: Tensor, down: Tensor)-> Tensor:
     "The agreeing sum: `up` (sum of positives) where it outweighs `down` (sum of negatives), and vice versa"
