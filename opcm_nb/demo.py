@@ -6,23 +6,23 @@
 __all__ = ['DATA', 'TASKS', 'RULES', 'demo_model', 'features', 'class_mean_head', 'top1', 'demo_task', 'acc_bwt', 'demo_stream',
            'reference_rows', 'plot_accuracy', 'opcm_demo']
 
-# %% ../nbs/merging/17_demo.ipynb #1b9d148f
-import csv
+# %% ../nbs/merging/17_demo.ipynb #d6649109
 import json
-import sys
 from pathlib import Path
 
 import timm
 import torch
 import torch.nn.functional as F
-from fastcore.script import call_parse, store_true
+from fastcore.script import store_true
 from safetensors import safe_open
 from torch import Tensor
 
 import opcm_nb
+from .cli import command
 from .diagnostics import text_table
 from .merger import ContinualMerger
 from .state import write_rows
+from .tensorfiles import OpcmError
 
 # %% ../nbs/merging/17_demo.ipynb #345a9220
 DATA = Path(opcm_nb.__file__).parent / "demo_data"
@@ -100,14 +100,15 @@ def plot_accuracy(curves: dict[str, list[list[float]]], path: Path):
     ax.set(xlabel="experts merged", ylabel="accuracy on tasks seen (%)", xticks=range(1, len(TASKS) + 1))
     ax.legend(frameon=False, fontsize=8); fig.tight_layout(); fig.savefig(path, dpi=110)
 
-# %% ../nbs/merging/17_demo.ipynb #110ba687
-@call_parse
+# %% ../nbs/merging/17_demo.ipynb #f7606454
+@command
 def opcm_demo(out:str="opcm_demo_out", # Folder for the state, the merged checkpoint, the table and the plot
+              debug:store_true=False, # Show tracebacks
              )->None:
     "Merge eight small real experts one after another and compare OPCM with other rules"
     out, rows, curves = Path(out), [], {}
     if out.exists() and any(out.iterdir()) and not (out / "results.csv").exists():
-        sys.exit(f"error: {out}: exists and is not an earlier demo; choose another folder with --out")
+        raise OpcmError(f"{out}: exists and is not an earlier demo; choose another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
     (out / "results.csv").touch()
     print(f"{len(TASKS)} experts of one vision transformer arrive in turn: {', '.join(TASKS)}", flush=True)
