@@ -55,7 +55,7 @@ def plot_trace(trace: list[dict] # as `ContinualMerger.trace` gives it
     import matplotlib.pyplot as plt
     t, (fig, axes) = [r["t"] for r in trace], plt.subplots(1, 2, figsize=(7, 2.8))
     axes[0].plot(t, [r["norm_A"] for r in trace], "o-", color="#4477aa", label="accumulator")
-    axes[0].plot(t, [r["mean_norm"] for r in trace], "s-", color="#cc6677", label="merged = mean of task vectors")
+    axes[0].plot(t, [r["mean_norm"] for r in trace], "s-", color="#cc6677", label="merged model")
     axes[1].plot(t, [r["lambda"] for r in trace], "o-", color="#4477aa", label="lambda")
     axes[1].plot(t, [v**.5 for v in t], "--", color="grey", label="sqrt(t)")
     for ax, name in zip(axes, ("norm", "lambda")): ax.set(xlabel="arrivals", ylabel=name, ylim=(0, None)); ax.legend(frameon=False)
