@@ -36,7 +36,7 @@ def plan(merger: ContinualMerger, timed: bool = True # measure speed for the tim
     out = dict(tensors=len(layers), linear=sum(layer.linear for layer in layers), parameters=sum(map(numel, layers)),
                read=2 * sum(merger.base.specs[layer.name].nbytes for layer in layers),
                write=sum(s.nbytes for s in specs.values()),
-               memory=10 * itemsize * max(map(numel, layers)))
+               memory=20 * itemsize * max(map(numel, layers)))
     if timed and merger.rule.name == "opcm":
         work = sum(p * _work(m, n) for p, m, n in (layer.stack for layer in layers if layer.linear))
         out["seconds"] = work * _seconds_per_work(merger.dtype, merger.device)
