@@ -42,6 +42,7 @@ def plot_layers(rows: list[dict], t: int # the arrival to show
     "Removed energy and protected share of each linear map at one arrival"
     import matplotlib.pyplot as plt
     rows = [r for r in rows if r["t"] == t]
+    if not rows: raise ValueError(f"no projections at arrival {t}: it does not exist, or its rule does not project")
     x, fig = range(len(rows)), plt.figure(figsize=(7, 2.8))
     plt.bar(x, [r["removed_energy"] for r in rows], color="#4477aa", label="removed energy")
     plt.plot(x, [r["rank"] / r["size"] for r in rows], "o", ms=3, color="#cc6677", label="protected share r/k")
@@ -53,6 +54,7 @@ def plot_trace(trace: list[dict] # as `ContinualMerger.trace` gives it
               ):
     "Norms and lambda over the arrivals"
     import matplotlib.pyplot as plt
+    if not trace or "norm_A" not in trace[0]: raise ValueError("only a stream with the rule opcm has an accumulator to trace")
     t, (fig, axes) = [r["t"] for r in trace], plt.subplots(1, 2, figsize=(7, 2.8))
     axes[0].plot(t, [r["norm_A"] for r in trace], "o-", color="#4477aa", label="accumulator")
     axes[0].plot(t, [r["mean_norm"] for r in trace], "s-", color="#cc6677", label="merged model")
