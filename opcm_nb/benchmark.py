@@ -242,18 +242,19 @@ def beside_published(table: list[dict], protocol: str, model: str)-> list[dict]:
         out.append(row)
     return out
 
-# %% ../nbs/evaluation/07_benchmark.ipynb #d3627fa9
+# %% ../nbs/evaluation/07_benchmark.ipynb #068def3b
 _RULES = "opcm opcm:mode=block opcm:mode=two_sided average task_arithmetic magmax ties_published ties"
 
-def _suite(p: Protocol, model: str, experts: str, groups: list[str], **settings)-> Suite:
+def _suite(p: Protocol, model: str, experts: str, streams: list[Stream], **settings)-> Suite:
     "The suite of a command line; a model of the protocol brings its experts"
+    if not model: raise ValueError("which model? give --model, one of the protocol's or a folder with --experts")
     known = p.models.get(model, {})
     base, experts = known.get("base", model), experts or known.get("experts")
     if not experts: raise ValueError(f"experts of {model}? give their folders or hub ids with --experts, {{task}} for a task's name")
-    most = max(groups, key=lambda g: p.groups.get(g, 0))
+    most = max((s.group for s in streams), key=p.groups.get)
     return Suite(p, p.group(most), base, experts, **settings)
 
-# %% ../nbs/evaluation/07_benchmark.ipynb #cf937b10
+# %% ../nbs/evaluation/07_benchmark.ipynb #a8f1677d
 @command
 def opcm_bench(model:str="", # Model of the protocol, folder, hub id or open_clip:NAME/TAG
                protocol:str="clip20", # clip20, text11, images20, or a JSON file
@@ -276,19 +277,16 @@ def opcm_bench(model:str="", # Model of the protocol, folder, hub id or open_cli
                debug:store_true=False, # Show tracebacks
               )->None:
     "Merge in every order with every rule and evaluate; repeat the command to go on after a stop"
-    if not model: raise ValueError("which model? give --model, one of the protocol's or a folder with --experts")
     quiet_libraries()
     p = load_protocol(protocol)
-    groups = group.split(",") if group else list(p.groups)
-    streams = make_streams(p, groups, rules.split(), parse_seeds(seeds), evaluate)
-    suite = _suite(p, model, experts, groups, data=data, cache=Cache(cache or Path(out) / "cache"), split=split, limit=limit,
-                   precision=precision, device=device, batch=batch, workers=workers)
+    streams = make_streams(p, group.split(",") if group else list(p.groups), rules.split(), parse_seeds(seeds), evaluate)
+    given = dict(data=data, split=split, limit=limit, precision=precision, device=device, batch=batch, workers=workers)
+    suite = _suite(p, model, experts, streams, cache=Cache(cache or Path(out) / "cache"), **given)
     if dry_run: print(_said(cost(suite, streams))); return
-    about = dict(protocol=p.name, model=Path(model).name, groups=groups, split=split, limit=limit)
-    table = run_benchmark(suite, streams, out, about, force, progress=True)
-    print(text_table(beside_published(table, p.name, model)))
-    print(f"\nresults  {out}")
+    table = run_benchmark(suite, streams, out, dict(protocol=p.name, model=Path(model).name, split=split, limit=limit), force, progress=True)
+    print(f"{text_table(beside_published(table, p.name, model))}\n\nresults  {out}")
 
+# %% ../nbs/evaluation/07_benchmark.ipynb #0c87e328
 def _said(c: dict)-> str:
     return (f"{c['streams']} streams; still to do: {c['arrivals']} arrivals to merge, {c['models']} merged models to evaluate, "
             f"about {c['seconds'] / 60:.1f} minutes here")

@@ -53,7 +53,7 @@ def forgetting(a: Matrix)-> float:
     T = len(a)
     return sum(_best([a[t][i] for t in range(i, T - 1)]) - a[-1][i] for i in range(T - 1)) / max(T - 1, 1)
 
-# %% ../nbs/evaluation/05_evaluate.ipynb #b2244a61
+# %% ../nbs/evaluation/05_evaluate.ipynb #220cf5d0
 def forward_transfer(a: Matrix, base: Sequence[float] # b[i], accuracy of the base model
                     )-> float:
     "FWT: mean gain over the base on a task just before its own expert arrives"
@@ -61,8 +61,8 @@ def forward_transfer(a: Matrix, base: Sequence[float] # b[i], accuracy of the ba
     return sum(a[i - 1][i] - base[i] for i in range(1, T)) / max(T - 1, 1)
 
 def zero_shot_retention(a: Matrix, base: Sequence[float], t: int)-> float:
-    "Accuracy on tasks not seen after arrival t (from zero), as a share of the base's"
-    return sum(a[t][t + 1:]) / sum(base[t + 1:])
+    "Accuracy on tasks not seen after arrival t (from zero), as a share of the base's; nan where that is zero"
+    return sum(a[t][t + 1:]) / whole if (whole := sum(base[t + 1:])) else nan
 
 # %% ../nbs/evaluation/05_evaluate.ipynb #e9cf40f7
 def matrix(rows: Iterable[dict] # of one stream: t, arrival, task, accuracy

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Recipe', 'learning_rate', 'head_loss', 'epoch_batches', 'finetune', 'opcm_finetune']
 
-# %% ../nbs/evaluation/04_finetune.ipynb #5abe1758
+# %% ../nbs/evaluation/04_finetune.ipynb #3f71ae89
 import json
 import math
 import os
@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import __version__
-from .backbones import Backbone, autocast, load_backbone
+from .backbones import Backbone, autocast, load_backbone, quiet_libraries
 from .checkpoints import content_hash, tensor_digest
 from .cli import command
 from .export import check_destination, write_model
@@ -156,7 +156,7 @@ def finetune(backbone: Backbone, # with the base's weights; trained in place
     backbone.module.requires_grad_(False)
     return out
 
-# %% ../nbs/evaluation/04_finetune.ipynb #24de44a2
+# %% ../nbs/evaluation/04_finetune.ipynb #4b9c5029
 @command
 def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
                   task:str, # Name of a task of the protocol
@@ -178,6 +178,7 @@ def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
                   debug:store_true=False, # Show tracebacks
                  )->None:
     "Fine-tune one expert with the protocol's recipe; repeat the command to go on after a stop"
+    quiet_libraries()
     p = load_protocol(protocol)
     given = dict(steps=steps, batch=batch, lr=lr, weight_decay=weight_decay, warmup=warmup)
     recipe = Recipe(**p.recipe | {k: v for k, v in given.items() if v is not None}, precision=precision, seed=seed)

@@ -17,17 +17,17 @@ from .core import Rule
 # %% ../../nbs/merging/08_rules_magmax.ipynb #56bc2e68
 @dataclass
 class MagMax(Rule):
-    "Entry of largest magnitude over all experts; on a tie the later one wins"
+    "Entry of largest magnitude over all experts; of opposite ones with the same magnitude the positive"
     name: ClassVar[str] = "magmax"
     slots: ClassVar[tuple[str, ...]] = ("M",)
-    order_free: ClassVar[bool] = True # but for exact ties of opposite sign
+    order_free: ClassVar[bool] = True
     reference: ClassVar[str] = "arXiv 2407.06322"
     scale: float = .5
 
     def add(self, kept, tau, linear, measured):
         "Replace the entries that the newcomer exceeds"
         M = kept["M"]
-        torch.where(tau.abs() >= M.abs(), tau, M, out=M)
+        torch.where((tau.abs() > M.abs()) | ((tau == -M) & (tau > 0)), tau, M, out=M)
         return []
 
     def solve(self, kept, linear, totals):
