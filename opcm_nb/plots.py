@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['TABLES', 'COLORS', 'load_results', 'curves', 'plot_curves', 'final_by_task', 'plot_tasks', 'plot_orders',
-           'plot_cosines', 'plot_lambda', 'alpha_means', 'plot_alpha', 'markdown_table', 'metric_table']
+           'plot_cosines', 'plot_lambda', 'alpha_means', 'plot_alpha', 'merged_lengths', 'markdown_table',
+           'metric_table']
 
 # %% ../nbs/evaluation/08_plots.ipynb #d52645c8
 import json
@@ -110,7 +111,7 @@ def plot_cosines(rows: list[dict] # of cosines.csv
     fig.colorbar(image, label="cosine"); fig.tight_layout()
     return fig
 
-# %% ../nbs/evaluation/08_plots.ipynb #c27c4653
+# %% ../nbs/evaluation/08_plots.ipynb #578f4a5e
 def plot_lambda(rows: list[dict] # of trace.csv
                ):
     "Lambda and the removed share of each arrival, one line an order, for each projection"
@@ -121,10 +122,11 @@ def plot_lambda(rows: list[dict] # of trace.csv
     T = max(r["t"] for r in rows)
     for (rule, _), stream in groupby(rows, key=lambda r: (r["rule"], r["seed"])):
         t, lam, gone = zip(*((r["t"], r["lambda"], 100 * r["removed"]) for r in stream))
+        style = "--" if rule.endswith("block") else "-"              # it lies on top of block_diag
         label = None if rule in [line.get_gid() for line in axes[0].lines] else _of(rule)["label"]
-        axes[0].plot(t, lam, lw=.8, gid=rule, color=_of(rule)["color"], label=label)
-        axes[1].plot(t[1:], gone[1:], lw=.8, color=_of(rule)["color"])
-    axes[0].plot(range(1, T + 1), [t**.5 for t in range(1, T + 1)], "--", color="grey", label="sqrt(t)")
+        axes[0].plot(t, lam, style, lw=.8, gid=rule, color=_of(rule)["color"], label=label)
+        axes[1].plot(t[1:], gone[1:], style, lw=.8, color=_of(rule)["color"])
+    axes[0].plot(range(1, T + 1), [t**.5 for t in range(1, T + 1)], "--", color="grey", lw=2, label="sqrt(t)")
     axes[0].set(xlabel="arrivals", ylabel="lambda"); axes[0].legend(frameon=False, fontsize=8)
     axes[1].set(xlabel="arrivals", ylabel="removed energy (%)", ylim=(0, None)); fig.tight_layout()
     return fig
@@ -144,6 +146,21 @@ def plot_alpha(rows: list[dict]):
     ax.errorbar(alpha, [100 * x for x in m], [100 * x for x in s], fmt="o-", ms=4, capsize=3, color=COLORS["opcm"])
     ax.set(xlabel="alpha", ylabel="ACC (%), validation"); fig.tight_layout()
     return fig
+
+# %% ../nbs/evaluation/08_plots.ipynb #ebd428f1
+def merged_lengths(run: dict # as `load_results` gives it
+                  )-> dict[str, float]: # rule -> distance from the base over the mean task-vector norm
+    "How far the last merged model of each rule is from the base"
+    out, last = {}, max(r["t"] for r in run["trace"])
+    for r in run["trace"]:
+        if r["t"] != last or r["rule"] in out: continue
+        settings = run["about"]["rules"][f"{r['group']} {r['rule']}"]
+        if r["rule"].startswith("opcm"): norm = r["norm_A"] / r["lambda"]
+        elif r["norm_S"] != "": norm = r["norm_S"] * settings.get("scale", 1 / last)
+        elif r["norm_M"] != "": norm = r["norm_M"] * (settings["scale"] if r["rule"] == "magmax" else 1)
+        else: continue
+        out[r["rule"]] = norm / r["mean_norm"]
+    return out
 
 # %% ../nbs/evaluation/08_plots.ipynb #95a8ec26
 def markdown_table(rows: list[dict])-> str:
