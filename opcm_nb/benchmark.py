@@ -7,8 +7,9 @@ __all__ = ['SCALED', 'task_order', 'parse_seeds', 'parse_rule', 'tasks_after', '
            'accuracy_rows', 'trace_rows', 'summary_rows', 'machine', 'check_spread', 'run_benchmark', 'cost',
            'beside_published', 'opcm_bench']
 
-# %% ../nbs/evaluation/07_benchmark.ipynb #95f0cef3
+# %% ../nbs/evaluation/07_benchmark.ipynb #3d3ca497
 import json
+import os
 import platform
 import random
 import re
@@ -27,15 +28,16 @@ from . import __version__
 from .backbones import quiet_libraries
 from .cli import command
 from .diagnostics import summary, text_table
-from .evaluate import matrix, over_orders, stream_metrics
+from .evaluate import arrival_order, matrix, over_orders, stream_metrics
 from .merger import ContinualMerger
-from .rules.registry import make_rule
+from .rules.core import Rule
+from .rules.registry import RULES, make_prestep, make_rule, split_settings
 from .state import read_rows, write_rows
 from .suite import Cache, Suite, content_key, weights_digest
 from .tasks import PROTOCOLS, Protocol, load_protocol
 from .tensorfiles import OpcmError
 
-# %% ../nbs/evaluation/07_benchmark.ipynb #c7cc3d1c
+# %% ../nbs/evaluation/07_benchmark.ipynb #d537c5be
 def task_order(tasks: list[str], seed: int)-> list[str]:
     "The tasks in the order of a seed"
     order = list(tasks)
@@ -47,58 +49,63 @@ def parse_seeds(text: str # such as 42-51 or 42,45
     "Seeds from a list of numbers and ranges"
     try: spans = [[int(x) for x in part.split("-")] for part in str(text).split(",")]
     except ValueError: raise ValueError(f"seeds are numbers and ranges such as 42-51, not {text!r}") from None
-    return [s for span in spans for s in range(span[0], span[-1] + 1)]
+    if bad := [s for s in spans if len(s) > 2 or s[0] > s[-1]]: raise ValueError(f"{'-'.join(map(str, bad[0]))} is no range of seeds; write 42-51")
+    return list(dict.fromkeys(s for span in spans for s in range(span[0], span[-1] + 1)))
 
-# %% ../nbs/evaluation/07_benchmark.ipynb #2a8e9222
+# %% ../nbs/evaluation/07_benchmark.ipynb #2d0e2845
 SCALED = ("task_arithmetic", "ties", "ties_published")
 
 def parse_rule(text: str, scale: float | None = None # of the protocol's group
-              )-> tuple[str, dict]: # name, settings
-    "Name and settings of a rule; refused if there is no such rule or setting"
-    name, _, given = text.partition(":")
-    settings = {"scale": scale} if scale and name in SCALED else {}
-    for item in filter(None, given.split(",")):
-        key, _, value = item.partition("=")
-        settings[key] = value if re.search("[a-z]", value) else float(value or "nan")
-    make_rule(name, **settings)
-    return name, settings
+              )-> tuple[Rule, str]: # the rule, and its prestep
+    "A rule and what is done before it; refused if there is no such rule or setting"
+    name, given = split_settings(text)
+    pre = given.pop("pre", "")
+    if pre: make_prestep(pre)
+    return make_rule(name, **({"scale": scale} if scale and name in SCALED else {}) | given), pre
 
-# %% ../nbs/evaluation/07_benchmark.ipynb #374ab0b6
+# %% ../nbs/evaluation/07_benchmark.ipynb #54b5addb
 def tasks_after(t: int, # arrivals so far
-                order: list[str], what: str # ends, seen or all
+                order: list[str], what: str # final, ends, seen or all
                )-> list[str]:
     "The tasks to evaluate after an arrival"
-    if what not in ("ends", "seen", "all"): raise ValueError(f"evaluate is ends, seen or all, not {what!r}")
+    if what not in ("final", "ends", "seen", "all"): raise ValueError(f"evaluate is final, ends, seen or all, not {what!r}")
+    if what == "final": return order if t == len(order) else []
     if what == "all": return order
     return order[:t] if what == "seen" or t == len(order) else order[t - 1:t]
 
-# %% ../nbs/evaluation/07_benchmark.ipynb #28ab1b47
+# %% ../nbs/evaluation/07_benchmark.ipynb #233a425b
 @dataclass
 class Stream:
     "One rule over one order of arrivals"
     label: str # as the user wrote the rule
-    rule: str
-    settings: dict
+    rule: Rule
+    pre: str # prestep
     group: str
     seed: int
     order: list[str]
-    evaluate: str # ends, seen or all
+    evaluate: str # final, ends, seen or all
 
     def __post_init__(self): self.wanted = [tasks_after(t, self.order, self.evaluate) for t in range(1, len(self.order) + 1)]
 
     @property
-    def dtype(self)-> str: return "float64" if make_rule(self.rule, **self.settings).order_free else "float32"
+    def dtype(self)-> str: return "float64" if self.rule.order_free else "float32"
 
     def key(self, suite: Suite)-> str:
         "What the merged models of a stream depend on"
-        settings, experts = make_rule(self.rule, **self.settings).settings(), [suite.digests[t] for t in self.order]
-        return content_key("stream", __version__, suite.hash, suite.backbone.only, self.rule, settings, self.dtype, suite.device, experts)
+        experts = [suite.digests[t] for t in self.order]
+        return content_key("stream", __version__, suite.hash, suite.backbone.only, self.rule.name, self.rule.settings(), self.dtype, suite.device, experts,
+                           *([self.pre] if self.pre else []))
+
+    def merger(self, suite: Suite)-> ContinualMerger:
+        "An empty stream, in memory"
+        return ContinualMerger.create(suite.backbone.checkpoint, rule=self.rule, pre=self.pre, dtype=self.dtype, only=suite.backbone.only, device=suite.device)
 
 def make_streams(protocol: Protocol, groups: list[str], rules: list[str], seeds: list[int], evaluate: str = "seen")-> list[Stream]:
     "Every rule over every order of every group"
     names = {g: [t.name for t in protocol.group(g)] for g in groups}
+    if not rules: raise ValueError(f"no rules given; there are {', '.join(RULES)}")
     return [Stream(label, *parse_rule(label, protocol.scale.get(g)), g, seed, task_order(names[g], seed), evaluate)
-            for g in groups for label in rules for seed in seeds]
+            for g in names for label in dict.fromkeys(rules) for seed in seeds]
 
 # %% ../nbs/evaluation/07_benchmark.ipynb #f0986d0d
 def _trace(merger: ContinualMerger)-> dict: # of the last arrival
@@ -110,7 +117,7 @@ def _known(suite: Suite, arrivals: list[dict], s: Stream)-> list[int]: # arrival
     "Arrivals of which every wanted accuracy is in the cache"
     return [t for t, a in enumerate(arrivals) if all(suite.cached(i, a["digest"]) for i in s.wanted[t])]
 
-# %% ../nbs/evaluation/07_benchmark.ipynb #af84f977
+# %% ../nbs/evaluation/07_benchmark.ipynb #b9eaafb3
 def run_stream(suite: Suite, s: Stream,
                tick=lambda n: None # told how many evaluations are done
               )-> list[dict]: # per arrival: digest of the merged model, and trace
@@ -119,10 +126,11 @@ def run_stream(suite: Suite, s: Stream,
     known = _known(suite, arrivals, s)
     tick(sum(len(s.wanted[t]) for t in known))
     if len(known) == len(s.order): return arrivals
-    merger = ContinualMerger.create(suite.backbone.checkpoint, rule=s.rule, dtype=s.dtype, only=suite.backbone.only, device=suite.device, **s.settings)
+    merger = s.merger(suite)
     for t, task in enumerate(s.order):
         merger.add(suite.experts[task], task, force=True)
         if t in known: continue
+        if not s.wanted[t]: arrivals[t:t + 1] = [dict(digest="", **_trace(merger))]; continue
         weights = {n[0]: x for n, x in merger.merged("float32") if n[0] in suite.base}
         digest = weights_digest(weights)
         arrivals[t:t + 1] = [dict(digest=digest, **_trace(merger))]
@@ -146,7 +154,7 @@ def trace_rows(s: Stream, arrivals: list[dict])-> list[dict]:
     return [head | dict(t=t, arrival=task) | {k: float(f"{v:.8g}") for k, v in a.items() if k != "digest"}
             for t, (task, a) in enumerate(zip(s.order, arrivals), 1)]
 
-# %% ../nbs/evaluation/07_benchmark.ipynb #460b6f88
+# %% ../nbs/evaluation/07_benchmark.ipynb #ffd534c7
 def summary_rows(rows: list[dict], single: list[dict])-> list[dict]:
     "Mean, standard deviation and worst order of every number, for each rule"
     base, out = {r["task"]: r["accuracy"] for r in single if r["model"] == "base"}, []
@@ -154,7 +162,7 @@ def summary_rows(rows: list[dict], single: list[dict])-> list[dict]:
         of_orders = []
         for _, stream in groupby(mine, key=lambda r: r["seed"]):
             stream = list(stream)
-            order = list(dict.fromkeys(r["arrival"] for r in stream))
+            order = arrival_order(stream)
             of_orders.append(stream_metrics(matrix(stream), [base[i] for i in order]))
         for metric in of_orders[0]:
             values = [m[metric] for m in of_orders]
@@ -162,11 +170,11 @@ def summary_rows(rows: list[dict], single: list[dict])-> list[dict]:
                 out.append(dict(group=group, rule=rule, metric=metric) | over_orders(values, metric == "forgetting"))
     return out
 
-# %% ../nbs/evaluation/07_benchmark.ipynb #68d6639b
+# %% ../nbs/evaluation/07_benchmark.ipynb #0e256a42
 def _write(path: Path, rows: list[dict]):
     "Rows as CSV, replaced in one step; a column that a row lacks stays empty"
     keys = dict.fromkeys(k for r in rows for k in r)
-    work = path.with_suffix(".new")
+    work = path.with_suffix(f".{os.getpid()}.new")
     write_rows(work, [{k: r.get(k, "") for k in keys} for r in rows]); work.replace(path)
 
 def machine(device: str)-> str:
@@ -176,14 +184,14 @@ def machine(device: str)-> str:
     names = re.findall(r"model name\s*: (.+)", info.read_text()) if info.exists() else []
     return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads"
 
-# %% ../nbs/evaluation/07_benchmark.ipynb #550b3f92
+# %% ../nbs/evaluation/07_benchmark.ipynb #ee19ae84
 def check_spread(table: list[dict]):
     "Order-free rules end at the same accuracy in every order"
     for r in table:
-        if r["metric"] == "ACC" and r["std"] > 0 and make_rule(*[r["rule"].partition(":")[0]]).order_free:
+        if r["metric"] == "ACC" and r["std"] > 1e-3 and make_rule(*[r["rule"].partition(":")[0]]).order_free:
             raise OpcmError(f"rule {r['rule']} is order-free, but ACC differs between orders (std {r['std']:.2e}); please report this")
 
-# %% ../nbs/evaluation/07_benchmark.ipynb #2dd57d12
+# %% ../nbs/evaluation/07_benchmark.ipynb #c4fa9023
 def run_benchmark(suite: Suite, streams: list[Stream], out: Path | str, # folder for the results
                   about: dict | None = None, # settings to keep beside the results
                   force: bool = False, # accept experts that are no better than the base
@@ -200,12 +208,12 @@ def run_benchmark(suite: Suite, streams: list[Stream], out: Path | str, # folder
                  trace=[r for s, a in zip(streams, ran) for r in trace_rows(s, a)])
     for name, content in files.items(): _write(out / f"{name}.csv", content)
     settings = dict(evaluate=streams[0].evaluate, precision=suite.precision, base=suite.hash, experts=suite.digests, seeds=sorted({s.seed for s in streams}),
-                    rules={f"{s.group} {s.label}": make_rule(s.rule, **s.settings).settings() for s in streams},
+                    rules={f"{s.group} {s.label}": s.rule.settings() | ({"pre": s.pre} if s.pre else {}) for s in streams},
                     versions=dict(opcm_nb=__version__, torch=torch.__version__), machine=machine(suite.device))
     (out / "about.json").write_text(json.dumps(settings | (about or {}), indent=1))
     return table
 
-# %% ../nbs/evaluation/07_benchmark.ipynb #54561f66
+# %% ../nbs/evaluation/07_benchmark.ipynb #a3d505ef
 def cost(suite: Suite, streams: list[Stream])-> dict: # counts, and seconds for this machine
     "What a run would still have to do"
     for t in suite.tasks: suite.expert_weights(t)
@@ -217,13 +225,13 @@ def cost(suite: Suite, streams: list[Stream])-> dict: # counts, and seconds for 
         for t in left: seconds += sum(map(suite.seconds, s.wanted[t]))
     for (label, group), n in todo.items():
         s = next(s for s in streams if (s.label, s.group) == (label, group))
-        merger = ContinualMerger.create(suite.backbone.checkpoint, rule=s.rule, dtype=s.dtype, only=suite.backbone.only, device=suite.device, **s.settings)
+        merger = s.merger(suite)
         start = time.perf_counter()
         for task in s.order[:2]: merger.add(suite.experts[task], task, force=True)
         seconds += n * (time.perf_counter() - start) / 2
     return dict(streams=len(streams), arrivals=sum(todo.values()), models=merges, seconds=seconds)
 
-# %% ../nbs/evaluation/07_benchmark.ipynb #b11de9c9
+# %% ../nbs/evaluation/07_benchmark.ipynb #9784d17e
 _THEIRS = {"opcm": "opcm", "average": "swa", "task_arithmetic": "continual_task_arithmetic", "ties_published": "continual_ties", "magmax": "magmax"}
 
 def beside_published(table: list[dict], protocol: str, model: str)-> list[dict]: # group, rule, ACC, BWT and published ones, in percent
@@ -236,7 +244,7 @@ def beside_published(table: list[dict], protocol: str, model: str)-> list[dict]:
     for group, rule in dict.fromkeys((r["group"], r["rule"]) for r in table):
         row = dict(group=group, rule=rule)
         for metric in ("ACC", "BWT"):
-            r = ours[group, rule, metric]
+            if not (r := ours.get((group, rule, metric))): continue
             row |= {metric: f"{100 * r['mean']:.1f} ± {100 * r['std']:.1f}", f"worst {metric}": f"{100 * r['worst']:.1f}"}
             if theirs: row[f"published {metric}"] = theirs.get((metric, _THEIRS.get(rule.partition(":")[0]), group), "-")
         out.append(row)
@@ -254,7 +262,7 @@ def _suite(p: Protocol, model: str, experts: str, streams: list[Stream], **setti
     most = max((s.group for s in streams), key=p.groups.get)
     return Suite(p, p.group(most), base, experts, **settings)
 
-# %% ../nbs/evaluation/07_benchmark.ipynb #a8f1677d
+# %% ../nbs/evaluation/07_benchmark.ipynb #22412762
 @command
 def opcm_bench(model:str="", # Model of the protocol, folder, hub id or open_clip:NAME/TAG
                protocol:str="clip20", # clip20, text11, images20, or a JSON file
@@ -262,7 +270,7 @@ def opcm_bench(model:str="", # Model of the protocol, folder, hub id or open_cli
                group:str="", # Groups of tasks, separated by commas; all when left out
                rules:str=_RULES, # Such as 'opcm opcm:mode=block,alpha=.9 average'
                seeds:str="42-51", # Orders
-               evaluate:str="seen", # ends (ACC and BWT), seen (curves), all (unseen tasks too)
+               evaluate:str="seen", # final (ACC), ends (ACC and BWT), seen (curves), all (unseen tasks too)
                split:str="test", # test or validation
                limit:int=None, # So many examples a task
                data:str=None, # Folder that data sets lie in

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Matrix', 'count_correct', 'average_accuracy', 'backward_transfer', 'forgetting', 'forward_transfer',
-           'zero_shot_retention', 'matrix', 'stream_metrics', 'over_orders']
+           'zero_shot_retention', 'arrival_order', 'matrix', 'stream_metrics', 'over_orders']
 
 # %% ../nbs/evaluation/05_evaluate.ipynb #562f8b51
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ from statistics import mean, stdev
 import torch
 from torch import Tensor
 
-# %% ../nbs/evaluation/05_evaluate.ipynb #5a3b5cb8
+# %% ../nbs/evaluation/05_evaluate.ipynb #29c25a91
 @torch.no_grad()
 def count_correct(features: Callable[[dict], Tensor], # batch -> [N, d] unit rows
                   batches: Iterable[tuple[dict, Tensor]], # batches and labels [N]
@@ -24,7 +24,8 @@ def count_correct(features: Callable[[dict], Tensor], # batch -> [N, d] unit row
     right = n = 0
     for batch, labels in batches:
         f = features({k: v.to(device) for k, v in batch.items()})
-        right += (f.float() @ head.to(f.device).T).argmax(1).cpu().eq(labels).sum().item()
+        with torch.autocast(f.device.type, enabled=False): scores = f.float() @ head.to(f.device).T     # bf16 would make ties
+        right += scores.argmax(1).cpu().eq(labels).sum().item()
         n += len(labels)
     return right, n
 
@@ -64,12 +65,18 @@ def zero_shot_retention(a: Matrix, base: Sequence[float], t: int)-> float:
     "Accuracy on tasks not seen after arrival t (from zero), as a share of the base's; nan where that is zero"
     return sum(a[t][t + 1:]) / whole if (whole := sum(base[t + 1:])) else nan
 
-# %% ../nbs/evaluation/05_evaluate.ipynb #e9cf40f7
+# %% ../nbs/evaluation/05_evaluate.ipynb #c58be127
+def arrival_order(rows: list[dict])-> list[str]:
+    "The tasks of one stream in order of arrival; arrivals without an evaluation get the tasks that are left"
+    arrived = {r["t"]: r["arrival"] for r in rows}
+    left = [i for i in dict.fromkeys(r["task"] for r in rows) if i not in arrived.values()]
+    return [arrived[t] if t in arrived else left.pop(0) for t in range(1, max(arrived, default=0) + 1)]
+
 def matrix(rows: Iterable[dict] # of one stream: t, arrival, task, accuracy
           )-> list[list[float]]: # a[t][i], nan where nothing was evaluated
     "The accuracy matrix of one stream"
     rows = list(rows)
-    order = [name for _, name in sorted({(r["t"], r["arrival"]) for r in rows})]
+    order = arrival_order(rows)
     at = {(r["t"], r["task"]): r["accuracy"] for r in rows}
     return [[at.get((t, i), nan) for i in order] for t in range(1, len(order) + 1)]
 

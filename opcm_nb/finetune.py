@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['Recipe', 'learning_rate', 'head_loss', 'epoch_batches', 'finetune', 'opcm_finetune']
 
-# %% ../nbs/evaluation/04_finetune.ipynb #3f71ae89
+# %% ../nbs/evaluation/04_finetune.ipynb #b349211f
 import json
 import math
 import os
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -26,11 +27,11 @@ from .checkpoints import content_hash, tensor_digest
 from .cli import command
 from .export import check_destination, write_model
 from .state import write_rows
-from .tasks import Examples, load_examples, load_protocol
+from .tasks import Examples, examples_hash, load_examples, load_protocol
 from .tensorfiles import OpcmError, Spec
 from .zeroshot import frozen_head
 
-# %% ../nbs/evaluation/04_finetune.ipynb #3ea075b5
+# %% ../nbs/evaluation/04_finetune.ipynb #980afca0
 @dataclass(frozen=True)
 class Recipe:
     "Hyper-parameters of a fine-tune"
@@ -41,6 +42,9 @@ class Recipe:
     warmup: float = .05 # share of the steps
     precision: str = "auto" # float32, bfloat16, or auto: bfloat16 where the device is a GPU
     seed: int = 0
+
+    def __post_init__(self):
+        if self.steps < 1 or self.batch < 1: raise ValueError(f"steps and batch are at least 1, got {self.steps} and {self.batch}")
 
 def learning_rate(step: int, recipe: Recipe)-> float:
     "Linear warm-up, then a cosine to zero"
@@ -66,7 +70,7 @@ def epoch_batches(examples: Examples, recipe: Recipe, epoch: int)-> list[np.ndar
     batches = [order[i:i + n] for i in range(0, len(order) - n + 1, n)]
     return [batches[i] for i in rng.permutation(len(batches))]
 
-# %% ../nbs/evaluation/04_finetune.ipynb #e12be4f0
+# %% ../nbs/evaluation/04_finetune.ipynb #e6ace965
 class _Run:
     "Weights and optimizer of a fine-tune, and where they are kept between stops"
     def __init__(self, backbone: Backbone, recipe: Recipe, out: Path, about: dict):
@@ -77,28 +81,33 @@ class _Run:
         if self.path.exists(): self._resume()
 
     def _resume(self):
-        kept = torch.load(self.path, weights_only=True)
+        try: kept = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as e: raise OpcmError(f"{self.path}: an interrupted run that cannot be read ({type(e).__name__}); delete it to start anew") from None
         if json.loads(kept["about"]) != self.about:
             raise OpcmError(f"{self.path}: an interrupted run with other settings; delete it, or choose another destination")
         with torch.no_grad():
             for n, p in self.weights.items(): p.copy_(kept["weights"][n])
         self.optimizer.load_state_dict(kept["optimizer"])
         torch.set_rng_state(kept["rng"])
+        if kept["cuda_rng"]: torch.cuda.set_rng_state_all(kept["cuda_rng"])
         self.step, self.losses = kept["step"], kept["losses"]
 
     def keep(self):
         "Save everything in one step"
         work = self.path.with_suffix(".new")
         torch.save(dict(about=json.dumps(self.about), weights={n: p.detach() for n, p in self.weights.items()}, rng=torch.get_rng_state(),
-                        optimizer=self.optimizer.state_dict(), step=self.step, losses=self.losses), work)
+                        cuda_rng=torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [], optimizer=self.optimizer.state_dict(), step=self.step, losses=self.losses), work)
         os.replace(work, self.path)
 
-# %% ../nbs/evaluation/04_finetune.ipynb #46b5bb34
+# %% ../nbs/evaluation/04_finetune.ipynb #478d1037
 def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe, run: _Run, device: str,
-           save_every: int, progress: bool):
+           save_every: float, progress: bool):
     bar = tqdm(total=recipe.steps, initial=run.step, desc=examples.task.name, disable=not progress)
     per_epoch = max(1, len(examples) // min(recipe.batch, len(examples)))
     backbone.module.train()
+    for m in backbone.module.modules():
+        if hasattr(m, "running_mean"): m.eval()          # batch statistics stay the base's: they are not weights
+    saved = time.monotonic()
     labels, batches, now = examples.labels, [], None
     while run.step < recipe.steps:
         epoch, at = divmod(run.step, per_epoch)
@@ -112,51 +121,53 @@ def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe,
         run.optimizer.zero_grad(); loss.backward(); run.optimizer.step()
         run.losses.append(loss.item()); run.step += 1
         bar.update(); bar.set_postfix(loss=f"{np.mean(run.losses[-50:]):.3f}", refresh=False)
-        if run.step % save_every == 0: run.keep()
+        if time.monotonic() - saved > save_every: run.keep(); saved = time.monotonic()
     backbone.module.eval()
 
-# %% ../nbs/evaluation/04_finetune.ipynb #2a1e9e9f
+# %% ../nbs/evaluation/04_finetune.ipynb #5472bf9c
 def _write_expert(backbone: Backbone, run: _Run, out: Path, moments: bool):
     base, trained = backbone.checkpoint, run.weights
     specs = {n: Spec(s.shape, torch.float32) if n in trained else s for n, s in base.specs.items()}
     tensors = ((base.group(n), trained[n].detach().cpu() if n in trained else base.read(n)) for n in specs if n not in base.aliases)
     card = f"Fine-tuned with opcm_nb {__version__}: {json.dumps(run.about)}\n"
-    write_model(base, tensors, specs, out, card)
-    rows = [dict(step=i, loss=x) for i, x in enumerate(run.losses)]
-    write_rows(out / "training.csv", rows)
+    more = {"training.csv": lambda path: write_rows(path, [dict(step=i, loss=x) for i, x in enumerate(run.losses)])}
     if moments:
         state = {n: run.optimizer.state[p]["exp_avg_sq"].cpu() for n, p in trained.items() if p in run.optimizer.state}
         about = dict(step=str(run.step), beta2=str(run.optimizer.defaults["betas"][1]))
-        save_file(state, out / "second_moments.safetensors", metadata=about)
+        more["second_moments.safetensors"] = lambda path: save_file(state, path, metadata=about)
+    write_model(base, tensors, specs, out, card, more=more)
     run.path.unlink(missing_ok=True)
 
-# %% ../nbs/evaluation/04_finetune.ipynb #2a2d745a
+# %% ../nbs/evaluation/04_finetune.ipynb #4e18d310
 def finetune(backbone: Backbone, # with the base's weights; trained in place
              examples: Examples, # training examples
              head: Tensor, # [C, d] unit rows, frozen
              out: Path | str, # folder of the expert
              recipe: Recipe = Recipe(), device: str = "cpu",
              moments: bool = False, # save the optimizer's second moments too
-             save_every: int = 500, # steps between two saves of an unfinished run
+             save_every: float = 60, # seconds between two saves of an unfinished run
              overwrite: bool = False, progress: bool = False)-> Path:
     "Fine-tune the encoder on one task and save the expert; a run that was stopped goes on"
     out, base = Path(out).expanduser().absolute(), backbone.checkpoint
-    check_destination(out, overwrite, [p for p in (base.folder,) if p])
-    out.parent.mkdir(parents=True, exist_ok=True)
     backbone.module.to(device)
+    if missing := set(backbone.parameters()) - set(base.specs):
+        raise OpcmError(f"{base.source}: the encoder calls its weights otherwise than the file ({sorted(missing)[:2]}); save it again with its library")
     about = dict(task=examples.task.name, base=content_hash({n: tensor_digest(base.read(n)) for n in base.parameters()}),
-                 examples=len(examples), **asdict(recipe))
+                 examples=len(examples), data=examples_hash(examples), head=tensor_digest(head.cpu()), **asdict(recipe))
     torch.manual_seed(recipe.seed)
     run = _Run(backbone, recipe, out, about)
-    missing = set(run.weights) - set(base.specs)
-    if missing or not run.weights: raise OpcmError(f"{base.source}: the encoder calls its weights otherwise than the file ({sorted(missing)[:2]}); save it again with its library")
+    check_destination(out, overwrite or run.step > 0, [p for p in (base.folder,) if p])   # what is resumed was allowed before
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not run.step: run.keep()                                                           # a place that cannot be written fails now
     try: _train(backbone, examples, head.to(device), recipe, run, device, save_every, progress)
-    except KeyboardInterrupt: run.keep(); raise
+    except OpcmError: run.path.unlink(missing_ok=True); raise                             # going on would not help
+    except BaseException: run.keep(); raise
+    run.keep()
     _write_expert(backbone, run, out, moments)
     backbone.module.requires_grad_(False)
     return out
 
-# %% ../nbs/evaluation/04_finetune.ipynb #4b9c5029
+# %% ../nbs/evaluation/04_finetune.ipynb #8cf99d85
 @command
 def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
                   task:str, # Name of a task of the protocol
@@ -182,7 +193,7 @@ def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
     p = load_protocol(protocol)
     given = dict(steps=steps, batch=batch, lr=lr, weight_decay=weight_decay, warmup=warmup)
     recipe = Recipe(**p.recipe | {k: v for k, v in given.items() if v is not None}, precision=precision, seed=seed)
-    train, bb = load_examples(p.task(task), "train", data, limit or p.train_limit), load_backbone(base, device)
+    train, bb = load_examples(p.task(task), "train", data, p.train_limit if limit is None else limit), load_backbone(base, device)
     head = frozen_head(bb, train.task, train, cache and Path(cache), device=device)
     finetune(bb, train, head, out, recipe, device, moments, overwrite=overwrite, progress=True)
     print(f"{out}: expert for {task}, {len(train)} training examples, {recipe.steps} steps")

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-# %% ../nbs/merging/02_layers.ipynb #6def09da
+# %% ../nbs/merging/02_layers.ipynb #6f274472
 _LINEAR = re.compile(r"(^|[._])(weight|proj|projection)$")
 _OTHER = re.compile(r"(^|[._])((?<!decoder_)(emb|embed|embedding|embeddings|embeds|embedding_table|tokens?)|"
                     r"embed_(?!out)\w+|wte|wpe|shared|\w*norm|relative_attention_bias|relative_position_bias\w*)"
                     r"(\.\d+)?\.weight$")
 _QKV = re.compile(r"(^|[._])(in_proj_weight|(qkv|Wqkv|c_attn)\.weight)$")
+_TURNED = re.compile(r"(^|\.)h\.\d+\.(attn|crossattention|mlp)\.(c_attn|q_attn|c_proj|c_fc)\.weight$|"   # Conv1D
+                     r"(^|[._])(proj|projection)$")                                                      # x @ proj
 
-# %% ../nbs/merging/02_layers.ipynb #0c71597e
+# %% ../nbs/merging/02_layers.ipynb #325dae67
 @dataclass(frozen=True)
 class Layer:
     "One parameter: its name, its shape, and how it is viewed as matrices"
@@ -26,35 +28,39 @@ class Layer:
     shape: tuple[int, ...]
     linear: bool    # projected by OPCM; otherwise the identity rule
     fused_dim: int | None = None # the axis that holds q, k and v one after another
+    turned: bool = False # stored inputs x outputs
 
     @property
     def stack(self)-> tuple[int, ...]:
-        "Shape that a merging rule sees: `[p, m, n]` for a linear layer, else the own shape"
+        "Shape that a merging rule sees: `[p, out, in]` for a linear layer, else the own shape"
         if not self.linear: return self.shape
         shape = list(self.shape[-2:])
-        if self.fused_dim is None: return (*(self.shape[:-2] or (1,)), *shape)
-        shape[self.fused_dim] //= 3
-        return (3, *shape)
+        if self.fused_dim is not None: shape[self.fused_dim] //= 3
+        parts = (3,) if self.fused_dim is not None else self.shape[:-2] or (1,)
+        return (*parts, *(reversed(shape) if self.turned else shape))
 
-# %% ../nbs/merging/02_layers.ipynb #66519cf9
+# %% ../nbs/merging/02_layers.ipynb #e658ac68
 def split_stack(layer: Layer, x: Tensor, # a tensor of `layer.shape`
                )-> Tensor: # a view of `layer.stack` where the layout allows one
     "View a parameter as the stack of matrices that a rule works on"
-    if layer.fused_dim is None: return x.view(layer.stack)
-    return x.unflatten(layer.fused_dim, (3, -1)).movedim(layer.fused_dim, 0)
+    if not layer.linear: return x
+    x = x.view(-1, *x.shape[-2:]) if layer.fused_dim is None else x.unflatten(layer.fused_dim, (3, -1)).movedim(layer.fused_dim, 0)
+    return x.mT if layer.turned else x
 
 def join_stack(layer: Layer, x: Tensor, # a tensor of `layer.stack`
               )-> Tensor: # a tensor of `layer.shape`
     "Inverse of `split_stack`"
+    if layer.turned: x = x.mT
     if layer.fused_dim is None: return x.reshape(layer.shape)
     return x.movedim(0, layer.fused_dim).reshape(layer.shape)
 
-# %% ../nbs/merging/02_layers.ipynb #88fd1b12
+# %% ../nbs/merging/02_layers.ipynb #d7348e53
 def classify(name: str, # a key of the state dict
              shape: tuple[int, ...], # its shape
             )-> Layer:
     "The role of one floating-point parameter, from its name and shape alone"
     shape = tuple(shape)
+    turned = len(shape) == 2 and bool(_TURNED.search(name))
     if len(shape) == 3 and re.search(r"(^|[._])experts[._]", name) and not re.search("bias|conv|norm", name):
         return Layer(name, shape, True)
     if len(shape) != 2 or 0 in shape or not _LINEAR.search(name) or _OTHER.search(name):
@@ -63,4 +69,4 @@ def classify(name: str, # a key of the state dict
     if _QKV.search(name):
         if shape[0] == 3 * shape[1]: fused = 0
         elif shape[1] == 3 * shape[0]: fused = 1
-    return Layer(name, shape, True, fused)
+    return Layer(name, shape, True, fused, turned)

@@ -19,13 +19,18 @@ from .evaluate import average_accuracy, matrix
 from .state import read_rows
 from .tensorfiles import OpcmError
 
-# %% ../nbs/evaluation/08_plots.ipynb #2ac4fdb3
+# %% ../nbs/evaluation/08_plots.ipynb #aa9430f0
 TABLES = ("single", "accuracy", "summary", "trace", "cosines")
 
-def load_results(folder: Path | str)-> dict: # table name -> rows, and `about`
-    "The tables of a benchmark run"
+def load_results(folder: Path | str, group: str = "" # of tasks; the last one of a run with several when left out
+                )-> dict: # table name -> rows, and `about`
+    "The tables of a benchmark run, for one group of tasks"
     folder = Path(folder)
-    try: return {n: read_rows(folder / f"{n}.csv") for n in TABLES} | dict(about=json.loads((folder / "about.json").read_text()))
+    try:
+        run = {n: read_rows(folder / f"{n}.csv") for n in TABLES} | dict(about=json.loads((folder / "about.json").read_text()))
+        groups = list(dict.fromkeys(str(r["group"]) for r in run["summary"]))
+        if group and group not in groups: raise OpcmError(f"{folder}: no group {group}; it has {', '.join(groups)}")
+        return run | {n: [r for r in run[n] if str(r["group"]) == (group or groups[-1])] for n in ("accuracy", "summary", "trace")}
     except FileNotFoundError as e: raise OpcmError(f"{e.filename}: missing; write it with opcm_bench --out {folder}") from None
 
 # %% ../nbs/evaluation/08_plots.ipynb #7ba0b78a
@@ -57,7 +62,7 @@ def plot_curves(rows: list[dict] # of accuracy.csv
     ax.set(xlabel="experts merged", ylabel="accuracy on tasks seen (%)"); ax.legend(frameon=False, fontsize=8, ncols=2); fig.tight_layout()
     return fig
 
-# %% ../nbs/evaluation/08_plots.ipynb #03b0fda3
+# %% ../nbs/evaluation/08_plots.ipynb #ac4f16f8
 def final_by_task(rows: list[dict])-> dict[str, dict[str, float]]: # rule -> task -> accuracy
     "Accuracy after the last arrival, mean over orders"
     last, found = max(r["t"] for r in rows), defaultdict(lambda: defaultdict(list))
@@ -70,6 +75,7 @@ def plot_tasks(rows: list[dict], single: list[dict], # of accuracy.csv and singl
     "Final accuracy of some rules on each task, between base and expert"
     import matplotlib.pyplot as plt
     final, of = final_by_task(rows), {(r["model"], r["task"]): 100 * r["accuracy"] for r in single}
+    if bad := [r for r in rules if r not in final]: raise OpcmError(f"no rule {bad[0]} in these results; there are {', '.join(final)}")
     tasks = [r["task"] for r in single if r["model"] == "base"]
     fig, ax = plt.subplots(figsize=(7, 3.6))
     for k, rule in enumerate(rules):
@@ -131,7 +137,7 @@ def plot_lambda(rows: list[dict] # of trace.csv
     axes[1].set(xlabel="arrivals", ylabel="removed energy (%)", ylim=(0, None)); fig.tight_layout()
     return fig
 
-# %% ../nbs/evaluation/08_plots.ipynb #f3a84f04
+# %% ../nbs/evaluation/08_plots.ipynb #652e9f9d
 def alpha_means(rows: list[dict] # of summary.csv; rules such as opcm:alpha=.5
                )-> list[tuple[float, float, float]]: # alpha, mean ACC, std
     "ACC of each alpha, in order of alpha"
@@ -141,13 +147,14 @@ def alpha_means(rows: list[dict] # of summary.csv; rules such as opcm:alpha=.5
 def plot_alpha(rows: list[dict]):
     "ACC against the protected share of the spectrum"
     import matplotlib.pyplot as plt
+    if not alpha_means(rows): raise OpcmError("no alpha in these results; run opcm_bench with rules such as opcm:alpha=.5")
     alpha, m, s = zip(*alpha_means(rows))
     fig, ax = plt.subplots(figsize=(5.5, 3))
     ax.errorbar(alpha, [100 * x for x in m], [100 * x for x in s], fmt="o-", ms=4, capsize=3, color=COLORS["opcm"])
     ax.set(xlabel="alpha", ylabel="ACC (%), validation"); fig.tight_layout()
     return fig
 
-# %% ../nbs/evaluation/08_plots.ipynb #ebd428f1
+# %% ../nbs/evaluation/08_plots.ipynb #f86d7051
 def merged_lengths(run: dict # as `load_results` gives it
                   )-> dict[str, float]: # rule -> distance from the base over the mean task-vector norm
     "How far the last merged model of each rule is from the base"
@@ -156,8 +163,8 @@ def merged_lengths(run: dict # as `load_results` gives it
         if r["t"] != last or r["rule"] in out: continue
         settings = run["about"]["rules"][f"{r['group']} {r['rule']}"]
         if r["rule"].startswith("opcm"): norm = r["norm_A"] / r["lambda"]
-        elif r["norm_S"] != "": norm = r["norm_S"] * settings.get("scale", 1 / last)
-        elif r["norm_M"] != "": norm = r["norm_M"] * (settings["scale"] if r["rule"] == "magmax" else 1)
+        elif r["rule"].partition(":")[0] in ("average", "task_arithmetic"): norm = r["norm_S"] * settings.get("scale", 1 / last)
+        elif r["rule"].partition(":")[0] in ("magmax", "ties_published"): norm = r["norm_M"] * (settings["scale"] if r["rule"] == "magmax" else 1)
         else: continue
         out[r["rule"]] = norm / r["mean_norm"]
     return out

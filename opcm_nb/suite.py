@@ -25,7 +25,7 @@ from .tasks import Protocol, Task, examples_hash, load_examples
 from .tensorfiles import OpcmError
 from .zeroshot import frozen_head
 
-# %% ../nbs/evaluation/06_suite.ipynb #a8f888ca
+# %% ../nbs/evaluation/06_suite.ipynb #bb86276e
 def content_key(*parts)-> str:
     "One hash of anything that JSON can hold"
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -36,7 +36,8 @@ class Cache:
         if folder: Path(folder).mkdir(parents=True, exist_ok=True)
         self.folder = folder and Path(folder)
         self.db = sqlite3.connect(self.folder / "results.sqlite" if folder else ":memory:", timeout=60, isolation_level=None)
-        self.db.execute("create table if not exists kept (key text primary key, value text)")
+        try: self.db.execute("create table if not exists kept (key text primary key, value text)")
+        except sqlite3.DatabaseError as e: raise OpcmError(f"{self.folder / 'results.sqlite'}: {e}; delete it, and what it held is computed again") from None
 
     def get(self, key: str):
         "What is kept under a key, or None"
@@ -65,7 +66,7 @@ def relatedness(base: dict[str, Tensor], expert: dict[str, Tensor])-> float:
     norms = [sum(sum_squares(m[n]) for n in names)**.5 for m in (base, expert)]
     return dot / (norms[0] * norms[1])
 
-# %% ../nbs/evaluation/06_suite.ipynb #184faf54
+# %% ../nbs/evaluation/06_suite.ipynb #e43d0dc2
 class Suite:
     "A base with its tasks, frozen heads and experts"
     def __init__(self, protocol: Protocol, tasks: list[Task], base: str, # folder, hub id or open_clip:NAME/TAG
@@ -82,19 +83,19 @@ class Suite:
         self.base = merged_part(ckpt, self.backbone.only, ckpt)
         self.hash = content_hash({n: tensor_digest(ckpt.read(n)) for n in ckpt.parameters()})
         self.tasks, self.batches, self.heads, self.keys = [t.name for t in tasks], {}, {}, {}
-        self.experts = {t.name: open_checkpoint(experts.format(task=t.name)) for t in tasks}
+        self.experts = {t.name: open_checkpoint(experts.replace("{task}", t.name)) for t in tasks}
         for e in self.experts.values(): check_same(ckpt, e, self.backbone.only)
         for t in tasks: self._load(t, data, split, limit, protocol.train_limit, batch, workers)
 
-# %% ../nbs/evaluation/06_suite.ipynb #2fa7830f
+# %% ../nbs/evaluation/06_suite.ipynb #ff7f10bd
 @patch
 def _load(self:Suite, task: Task, data, split: str, limit: int | None, train_limit: int | None, batch: int, workers: int):
     "Examples, head and key of one task"
     examples, bb = load_examples(task, split, data, limit), self.backbone
     train = None if bb.encode_text else load_examples(task, "train", data, train_limit)
     self.heads[task.name] = head = frozen_head(bb, examples.task, train, self.cache.folder, self.hash, self.device)
-    self.batches[task.name] = Batches(bb, examples, batch, workers=workers)
-    self.keys[task.name] = [examples_hash(examples), tensor_digest(head), bb.looks, self.precision, self.device.partition(":")[0]]
+    self.batches[task.name] = Batches(bb, examples, batch, (2 << 30) // len(self.tasks), workers)
+    self.keys[task.name] = [self.hash, examples_hash(examples), tensor_digest(head), bb.looks, self.precision, self.device.partition(":")[0]]
 
 # %% ../nbs/evaluation/06_suite.ipynb #0d7c7aaf
 @patch
@@ -141,11 +142,11 @@ def gates(self:Suite, force: bool = False # go on with experts that are no bette
                                            "train them further, or accept with force")
     return rows
 
-# %% ../nbs/evaluation/06_suite.ipynb #e1d87607
+# %% ../nbs/evaluation/06_suite.ipynb #7066bfa4
 @patch
 def cosines(self:Suite)-> list[dict]: # task, other, cosine
     "Cosine between every pair of task vectors"
-    key = content_key("cosines", self.hash, [self.digests[t] for t in self.tasks])
+    key = content_key("cosines", self.hash, self.tasks, [self.digests[t] for t in self.tasks])
     if rows := self.cache.get(key): return rows
     gram, ckpt = 0., self.backbone.checkpoint
     pairs = {t: check_same(ckpt, e, self.backbone.only) for t, e in self.experts.items()}

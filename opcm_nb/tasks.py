@@ -18,7 +18,7 @@ from datasets import ClassLabel, Dataset
 import opcm_nb
 from .tensorfiles import OpcmError
 
-# %% ../nbs/evaluation/01_tasks.ipynb #92845a96
+# %% ../nbs/evaluation/01_tasks.ipynb #da24706a
 @dataclass(frozen=True)
 class Task:
     "Where a classification task's examples are, and what its classes are called"
@@ -34,7 +34,9 @@ class Task:
     config: str = "" # of a data set that has several
 
     def __post_init__(self):
-        for field in ("classes", "templates"): object.__setattr__(self, field, tuple(getattr(self, field)))
+        for field in ("classes", "templates"):
+            if isinstance(getattr(self, field), str): raise ValueError(f"task {self.name}: {field} is a list, not {getattr(self, field)!r}")
+            object.__setattr__(self, field, tuple(getattr(self, field)))
         if self.kind not in ("image", "text"): raise ValueError(f"task {self.name}: kind is image or text, not {self.kind!r}")
         if bad := [t for t in self.templates if "{}" not in t]:
             raise ValueError(f"task {self.name}: template {bad[0]!r} has no {{}} for the class name")
@@ -65,7 +67,10 @@ class Protocol:
         if found is None: raise ValueError(f"unknown task {name}: {self.name} has {', '.join(t.name for t in self.tasks)}")
         return found
 
-# %% ../nbs/evaluation/01_tasks.ipynb #5a86dbdb
+# %% ../nbs/evaluation/01_tasks.ipynb #daf20702
+_KEYS = {"about", "groups", "scale", "models", "train_limit", "recipe", "tasks"}
+_RECIPE = {"steps", "batch", "lr", "weight_decay", "warmup"}
+
 def load_protocol(name: str # clip20, text11, images20, or a JSON file
                  )-> Protocol:
     "A protocol of the package or of a file"
@@ -74,10 +79,13 @@ def load_protocol(name: str # clip20, text11, images20, or a JSON file
     try: d = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError: raise ValueError(f"protocol {name}: no such file, and the package has {known}") from None
     except ValueError as e: raise ValueError(f"{path}: not valid JSON ({e})") from None
+    if bad := sorted(set(d) - _KEYS) + sorted(set(d.get("recipe", {})) - _RECIPE): raise ValueError(f"{path}: unknown key {bad[0]!r}")
     try:
         tasks = tuple(Task(**t) for t in d["tasks"])
         rest = {k: d.get(k, {}) for k in ("scale", "models", "recipe")}
         groups = d.get("groups", {str(len(tasks)): len(tasks)})
+        if bad := [g for g, n in groups.items() if not isinstance(n, int) or not 0 < n <= len(tasks)]:
+            raise ValueError(f"{path}: group {bad[0]} is a number of tasks from 1 to {len(tasks)}, not {groups[bad[0]]!r}")
         return Protocol(path.stem, d.get("about", ""), tasks, groups, **rest, train_limit=d.get("train_limit"))
     except (KeyError, TypeError) as e: raise ValueError(f"{path}: not a protocol ({e})") from None
 
@@ -109,26 +117,42 @@ def _column(task: Task, rows: Dataset, given: str, usual: tuple[str, ...])-> str
                         f"the data set has {', '.join(rows.column_names)}; name it in the task")
     return found[0]
 
-# %% ../nbs/evaluation/01_tasks.ipynb #145ed7a4
+# %% ../nbs/evaluation/01_tasks.ipynb #6e28f1de
 def _checked(task: Task, rows: Dataset)-> Task:
     "The task with its class names; labels must be among them"
     own, labels = rows.features["label"], np.asarray(rows["label"])
+    names = getattr(own, "names", None) or []
+    if sorted(names) == sorted(task.classes) and list(names) != list(task.classes):
+        raise OpcmError(f"task {task.name}: classes in another order than the data set's labels, which are {', '.join(names)}")
     if not task.classes and isinstance(own, ClassLabel): task = replace(task, classes=tuple(own.names))
     if not task.classes:
         raise OpcmError(f"task {task.name}: no class names, and the data set brings none; give classes in label order")
-    if labels.dtype.kind not in "iu": raise OpcmError(f"task {task.name}: labels are {labels.dtype}, not integers")
+    if labels.dtype.kind not in "iu" or labels.ndim != 1: raise OpcmError(f"task {task.name}: labels are {labels.dtype}{list(labels.shape[1:]) or ''}, not integers")
     bad = np.flatnonzero((labels < 0) | (labels >= len(task.classes)))
     if len(bad): raise OpcmError(f"task {task.name}: label {labels[bad[0]]} in row {bad[0]}, but there are "
                                  f"{len(task.classes)} classes (0 to {len(task.classes) - 1})")
     return task
 
-# %% ../nbs/evaluation/01_tasks.ipynb #203aaac2
+# %% ../nbs/evaluation/01_tasks.ipynb #bde26ce9
+def _readable(task: Task, rows: Dataset)-> Dataset:
+    "Inputs of the task's kind, none missing; paths and bytes of pictures become pictures"
+    missing = np.flatnonzero(rows.data.column("input").is_null().to_numpy())
+    if len(missing): raise OpcmError(f"task {task.name}: row {missing[0]} has no {task.kind}; remove it")
+    kind = rows.features["input"]
+    if task.kind == "text" and getattr(kind, "dtype", "") not in ("string", "large_string"):
+        raise OpcmError(f"task {task.name}: inputs are {kind}, not text")
+    if task.kind == "text" or isinstance(kind, datasets.Image): return rows
+    try: return rows.cast_column("input", datasets.Image())
+    except Exception: raise OpcmError(f"task {task.name}: inputs are {kind}, not pictures, their bytes or their paths") from None
+
+# %% ../nbs/evaluation/01_tasks.ipynb #7b7f7fc1
 @dataclass(frozen=True)
 class Examples:
     "Rows of one split: columns `input` and `label`"
     task: Task # with class names
     split: str # train, validation or test
     rows: Dataset
+    numbers: np.ndarray | None = None # where each row is in the data set
 
     def __len__(self): return len(self.rows)
 
@@ -140,25 +164,27 @@ class Examples:
         "One input, decoded"
         try: return self.rows[i]["input"]
         except Exception as e:
-            raise OpcmError(f"task {self.task.name}: row {i} of {self.split} does not decode ({e}); "
-                            "replace or remove it") from None
+            row, why = i if self.numbers is None else self.numbers[i], str(e).partition(" <_io")[0]
+            raise OpcmError(f"task {self.task.name}: row {row} of {self.task.test if self.split == 'test' else self.task.train} "
+                            f"does not decode ({why}); replace or remove it") from None
 
-# %% ../nbs/evaluation/01_tasks.ipynb #2a717f67
+# %% ../nbs/evaluation/01_tasks.ipynb #71756c26
 def load_examples(task: Task, split: str = "test", # train, validation or test
                   data: Path | str | None = None, # folder that relative sources and mirrored hub ids lie in
                   limit: int | None = None, # so many examples, always the same
                   holdout: int = 400, # training examples that are kept for validation, at most a fifth
                  )-> Examples:
     "The examples of a task, in a fixed order that mixes the classes"
+    if limit is not None and limit < 1: raise ValueError(f"limit is at least 1, got {limit}")
     if split not in ("train", "validation", "test"): raise ValueError(f"split is train, validation or test, not {split!r}")
     rows = _raw(task, task.test if split == "test" else task.train, data)
     kinds = _column(task, rows, task.input, INPUTS[task.kind]), _column(task, rows, task.label, LABELS)
     rows = rows.select_columns(list(kinds)).rename_columns(dict(zip(kinds, ("input", "label"))))
-    task = _checked(task, rows)
+    task, rows = _checked(task, rows), _readable(task, rows)
     order = np.random.default_rng(0).permutation(len(rows))
     keep = len(rows) - min(holdout, len(rows) // 5)
     order = dict(train=order[:keep], validation=order[keep:], test=order)[split]
-    return Examples(task, split, rows.select(order[:limit]))
+    return Examples(task, split, rows.select(order[:limit]), order[:limit])
 
 # %% ../nbs/evaluation/01_tasks.ipynb #cff0538c
 def examples_hash(examples: Examples)-> str:

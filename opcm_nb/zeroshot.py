@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['prompt_head', 'class_mean_head', 'frozen_head']
 
-# %% ../nbs/evaluation/03_zeroshot.ipynb #6e6797fb
+# %% ../nbs/evaluation/03_zeroshot.ipynb #79996efe
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -20,13 +21,13 @@ from .checkpoints import content_hash, tensor_digest
 from .tasks import Examples, Task, examples_hash
 from .tensorfiles import OpcmError
 
-# %% ../nbs/evaluation/03_zeroshot.ipynb #81941d9d
+# %% ../nbs/evaluation/03_zeroshot.ipynb #2e5892d4
 @torch.no_grad()
 def prompt_head(backbone: Backbone, task: Task, batch: int = 256)-> Tensor: # [C, d] unit rows
     "The mean direction of each class's prompts, as the pre-trained text encoder sees them"
     if not task.templates: raise OpcmError(f"task {task.name}: no templates to make prompts from; give some, such as 'a photo of a {{}}.'")
     if not task.classes: raise OpcmError(f"task {task.name}: no class names; load its examples first, or give them")
-    prompts = [t.format(c) for c in task.classes for t in task.templates]
+    prompts = [t.replace("{}", c) for c in task.classes for t in task.templates]
     rows = [F.normalize(backbone.encode_text(prompts[i:i + batch]).float(), dim=-1) for i in range(0, len(prompts), batch)]
     means = torch.cat(rows).cpu().view(len(task.classes), len(task.templates), -1).mean(1)
     return F.normalize(means, dim=-1)
@@ -45,7 +46,7 @@ def class_mean_head(backbone: Backbone, examples: Examples, # training examples
         raise OpcmError(f"task {examples.task.name}: no training example of class {examples.task.classes[int(empty[0])]!r}")
     return F.normalize(sums, dim=1)
 
-# %% ../nbs/evaluation/03_zeroshot.ipynb #dadf6424
+# %% ../nbs/evaluation/03_zeroshot.ipynb #31604426
 def frozen_head(backbone: Backbone, # with the base's weights
                 task: Task, train: Examples | None = None, # for class means, where there is no text tower
                 cache: Path | None = None, # folder to keep heads in
@@ -63,6 +64,6 @@ def frozen_head(backbone: Backbone, # with the base's weights
     head = prompt_head(backbone, task) if backbone.encode_text else class_mean_head(backbone, train, device)
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        work = path.with_suffix(f".{key[32:]}.new")
+        work = path.with_suffix(f".{os.getpid()}.new")
         save_file({"head": head.contiguous()}, work); work.replace(path)
     return head
