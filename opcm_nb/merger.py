@@ -30,7 +30,7 @@ from .tensorfiles import OpcmError, Spec
 class ContinualMerger(Arrivals):
     "Folds experts into one model, one arrival after another"
 
-# %% ../nbs/merging/08_merger.ipynb #965989f6
+# %% ../nbs/merging/08_merger.ipynb #bc2fddd5
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 @patch
@@ -50,6 +50,7 @@ def solver(self:ContinualMerger, rule: str | Rule | None = None, # another rule 
     if why: raise ValueError(f"no {new.name} from a state of {made.name}: {why}")
     return new
 
+# %% ../nbs/merging/08_merger.ipynb #442481ad
 @patch
 def merged(self:ContinualMerger, dtype: str | None = None, # of floating-point tensors; the base's when left out
            progress: bool = False, rule: str | Rule | None = None, # another rule on the same statistics

@@ -14,10 +14,18 @@ from torch import Tensor
 
 from .core import AdditiveRule
 
-# %% ../../nbs/rules/08_ace.ipynb #ee407906
+# %% ../../nbs/rules/08_ace.ipynb #e00b8b68
 _RAW = {"G": "sum of W'W", "B": "sum of W W'W"}
 _UNIT = {"g": "sum of W'W / tr", "b": "sum of W W'W / tr", "w": "sum of W / tr", "u": "sum of mean(T) W'W / tr", "q": "sums of 1 / tr, e, log e, log^2 e"}
 
+def _terms(tau: Tensor)-> dict[str, Tensor]: # of one expert, [p, m, n]
+    mean, e = tau.mean(1, keepdim=True), tau.square().sum((1, 2))
+    W = tau - mean
+    G, tr, log = W.mT @ W, W.square().sum((1, 2)) + 1e-12, (e + 1e-12).log()
+    unit = tr[:, None, None]
+    return dict(G=G, B=W @ G, g=G / unit, b=W @ G / unit, w=W / unit, u=mean @ G / unit, q=torch.stack([1 / tr, e, log, log.square()], 1))
+
+# %% ../../nbs/rules/08_ace.ipynb #2f24e0dd
 @dataclass
 class Ace(AdditiveRule):
     "ACE-Merging, both branches (arXiv 2603.02945)"
@@ -43,16 +51,8 @@ class Ace(AdditiveRule):
     def terms(self, tau, linear, measured):
         "Raw and trace-normalised sums of one expert"
         if not linear: return {"S": tau}
-        mean = tau.mean(1, keepdim=True)
-        W = tau - mean
-        G = W.mT @ W
-        e, tr = tau.square().sum((1, 2)), W.square().sum((1, 2)) + 1e-12
-        unit, out = tr[:, None, None], {}
-        if self.gate != "open": out |= dict(G=G, B=W @ G)
-        if self.gate != "closed":
-            log = (e + 1e-12).log()
-            out |= dict(g=G / unit, b=W @ G / unit, w=W / unit, u=mean @ G / unit, q=torch.stack([1 / tr, e, log, log.square()], 1))
-        return {"S": tau} | {f"ace_{k}": x for k, x in out.items()}
+        both = _terms(tau)
+        return {"S": tau} | {f"ace_{k}": x for k, x in both.items() if self.gate == "auto" or (k in _UNIT) == (self.gate == "open")}
 
     def solve(self, kept, linear, totals):
         "One branch or the other, matrix by matrix; the mean where a layer is not linear"

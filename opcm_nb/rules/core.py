@@ -32,7 +32,7 @@ class Totals:
         "Frobenius norm of one slot over the whole model"
         return self.squares.get(slot, 0.)**.5
 
-# %% ../../nbs/rules/00_core.ipynb #55859fa0
+# %% ../../nbs/rules/00_core.ipynb #9023e3e6
 @dataclass
 class Rule:
     "Base class: keeps one tensor of the parameter's shape per slot"
@@ -43,6 +43,10 @@ class Rule:
     removable: ClassVar[bool] = False # an expert can be folded out again
     needs: ClassVar[str] = "" # statistics that each expert must bring: `gram` or `fisher`
     reference: ClassVar[str] = ""
+
+    def settings(self)-> dict:
+        "Name of each setting and its value"
+        return asdict(self)
 
     def slot_specs(self, stack: tuple[int, ...], linear: bool, # shape and role of one parameter
                    dtype: torch.dtype, # the accumulator's
@@ -59,24 +63,14 @@ class Rule:
             tau: Tensor, # its task vector, of shape `stack`
             linear: bool, # `stack` is [p, out, in]
             measured: dict)-> list[dict]: # diagnostics, a row a matrix
-        """Fold one task vector in
-
-        `measured` holds what `measure` gave, `t` (arrivals before this one) and, for rules with `needs`,
-        `statistics` (the expert's own for this parameter, or None)."""
-        raise NotImplementedError
-
-    def remove(self, kept: dict[str, Tensor], tau: Tensor, linear: bool, measured: dict):
-        "Fold one task vector out again"
+        "Fold one task vector in; `measured` holds what `measure` gave, `t` (arrivals before) and `statistics` (or None)"
         raise NotImplementedError
 
     def solve(self, kept: dict[str, Tensor], linear: bool, totals: Totals)-> Tensor: # [*stack]
         "The merged delta of one parameter"
         raise NotImplementedError
 
-    def settings(self)-> dict:
-        "Name of each setting and its value"
-        return asdict(self)
-
+# %% ../../nbs/rules/00_core.ipynb #702fbebc
 @dataclass
 class AdditiveRule(Rule):
     "A rule whose slots are sums of one term an expert: order-free and removable by construction"

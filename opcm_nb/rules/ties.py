@@ -54,13 +54,16 @@ class TiesPublished(Rule):
         "M itself"
         return kept["M"].clone()
 
-# %% ../../nbs/rules/05_ties.ipynb #45203450
+# %% ../../nbs/rules/05_ties.ipynb #d2047c29
+_KEPT = {"P": "sum of positive entries after the trim", "N": "sum of negative entries after the trim",
+         "p": "number of positive entries", "n": "number of negative entries"}
+
+# %% ../../nbs/rules/05_ties.ipynb #6a60282c
 @dataclass
 class Ties(AdditiveRule):
     "TIES over all experts at once, streamed exactly"
     name: ClassVar[str] = "ties"
-    keeps: ClassVar[dict[str, str]] = {"P": "sum of positive entries after the trim", "N": "sum of negative entries after the trim",
-                                       "p": "number of positive entries", "n": "number of negative entries"}
+    keeps: ClassVar[dict[str, str]] = _KEPT
     decides: ClassVar[tuple[str, ...]] = ("density", "merge")
     reference: ClassVar[str] = "arXiv 2306.01708"
     scale: float = .3
@@ -89,6 +92,5 @@ class Ties(AdditiveRule):
     def solve(self, kept, linear, totals):
         "Elect the sign of the total, merge what agrees"
         P, N = kept["P"], kept["N"]
-        if self.merge == "sum": return elect_and_merge(P, N).mul_(self.scale)
-        P, N = (s / c.clamp(min=1) for s, c in ((P, kept["p"]), (N, kept["n"])))
-        return torch.where(kept["P"] + kept["N"] > 0, P, torch.where(kept["P"] + kept["N"] < 0, N, 0)) * self.scale
+        up, down = (P, N) if self.merge == "sum" else (P / kept["p"].clamp(min=1), N / kept["n"].clamp(min=1))
+        return torch.where(P + N > 0, up, torch.where(P + N < 0, down, 0)) * self.scale

@@ -15,7 +15,7 @@ from torch import Tensor
 from .core import Rule
 from .isotropic import polar, thin_svd
 
-# %% ../../nbs/rules/10_tsvm.ipynb #96a2393e
+# %% ../../nbs/rules/10_tsvm.ipynb #fce71036
 @dataclass
 class TsvM(Rule):
     "Task singular vectors, merged (arXiv 2412.00081)"
@@ -36,15 +36,12 @@ class TsvM(Rule):
         "Cut every task to its new share of directions and append the newcomer's"
         if not linear: kept["S"] += tau; return []
         t, k = measured["t"], kept["s"].shape[1]
-        old, new = k // max(t, 1), k // (t + 1)
+        old, new = k // max(t, 1), k // (t + 1)                  # directions of each task before and after
         keep = [i * old + j for i in range(t) for j in range(new)]
         for U, s, V, T in zip(kept["U"], kept["s"], kept["V"], tau):
             u, sigma, vh = thin_svd(T)
             for x, more in ((U, u), (s, sigma), (V, vh.mT)):
-                head = x[..., keep].clone()
-                x.zero_()
-                x[..., :len(keep)] = head
-                x[..., len(keep):len(keep) + min(new, len(sigma))] = more[..., :new]
+                x.copy_(torch.nn.functional.pad(torch.cat([x[..., keep], more[..., :new]], -1), (0, k - len(keep) - min(new, len(sigma)))))
         return []
 
     def solve(self, kept, linear, totals):
@@ -52,7 +49,7 @@ class TsvM(Rule):
         if not linear: return kept["S"] / totals.t
         return torch.stack([self.scale * polar(U) * s @ polar(V).mT for U, s, V in zip(kept["U"], kept["s"], kept["V"])])
 
-# %% ../../nbs/rules/10_tsvm.ipynb #5e92f356
+# %% ../../nbs/rules/10_tsvm.ipynb #cba97f9a
 @dataclass
 class IsoCTS(TsvM):
     "Iso-CTS from truncated task vectors: approximate (arXiv 2502.04959)"
@@ -78,6 +75,7 @@ class IsoCTS(TsvM):
                  for U, s, V in zip(kept["U"], kept["s"], kept["V"])]
         return torch.stack([self.scale * iso_cts(S, T, self.common) for S, T in zip(kept["S"], parts)])
 
+# %% ../../nbs/rules/10_tsvm.ipynb #80fb22a2
 def iso_cts(S: Tensor, # [m, n]
             taus: list[Tensor], # [m, n] each
             common: float)-> Tensor: # [m, n]

@@ -53,7 +53,7 @@ class Wudi(GramRule):
             adam.step()
         return tau.detach()
 
-# %% ../../nbs/rules/06_wudi.ipynb #bffcdc69
+# %% ../../nbs/rules/06_wudi.ipynb #c75e164c
 def effective_rank(s: Tensor, # [k] singular values, descending
                    rule: str, # `participation`, `gavish_donoho` or `full`
                    aspect: float = 1., # shorter side over longer side
@@ -65,6 +65,7 @@ def effective_rank(s: Tensor, # [k] singular values, descending
     omega = .56 * aspect**3 - .95 * aspect**2 + 1.82 * aspect + 1.43
     return int((s > omega * s.median()).sum())
 
+# %% ../../nbs/rules/06_wudi.ipynb #74437f41
 @dataclass
 class SwudiA(GramRule):
     "WUDI's gradient flow in closed form, filtered: seconds instead of an optimisation"
