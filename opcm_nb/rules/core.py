@@ -32,7 +32,7 @@ class Totals:
         "Frobenius norm of one slot over the whole model"
         return self.squares.get(slot, 0.)**.5
 
-# %% ../../nbs/rules/00_core.ipynb #9023e3e6
+# %% ../../nbs/rules/00_core.ipynb #6b517f55
 @dataclass
 class Rule:
     "Base class: keeps one tensor of the parameter's shape per slot"
@@ -48,8 +48,7 @@ class Rule:
         "Name of each setting and its value"
         return asdict(self)
 
-    def slot_specs(self, stack: tuple[int, ...], linear: bool, # shape and role of one parameter
-                   dtype: torch.dtype, # the accumulator's
+    def slot_specs(self, stack: tuple[int, ...], linear: bool, dtype: torch.dtype # shape, role and accumulator of one parameter
                   )-> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         "Shape and dtype of what is kept for one parameter"
         return {s: (stack, dtype) for s in self.keeps}

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RULES', 'PRESTEPS', 'split_settings', 'make_rule', 'make_prestep', 'state_multiple', 'promises']
 
-# %% ../../nbs/rules/16_registry.ipynb #344c24c1
+# %% ../../nbs/rules/16_registry.ipynb #90596677
 from dataclasses import fields
 from math import inf, isfinite
 
@@ -18,13 +18,14 @@ from .magmax import MagMax
 from .nufilt import Nufilt
 from .opcm import OPCM
 from .presteps import Dare, Star
+from .regmean import Fisher, Lot, RegMean
 from .sums import Average, TaskArithmetic
 from .ties import Ties, TiesPublished
 from .tsvm import IsoCTS, TsvM
 from .wudi import SwudiA, Wudi
 
-# %% ../../nbs/rules/16_registry.ipynb #d153bc6f
-RULES = {r.name: r for r in (OPCM, Average, TaskArithmetic, MagMax, Ties, TiesPublished, IsoC, IsoCTS, TsvM, Wudi, SwudiA, ActMat, Tact, Ace, Dop, Nufilt)}
+# %% ../../nbs/rules/16_registry.ipynb #009b643b
+RULES = {r.name: r for r in (OPCM, Average, TaskArithmetic, MagMax, Ties, TiesPublished, IsoC, IsoCTS, TsvM, Wudi, SwudiA, ActMat, Tact, Ace, Dop, Nufilt, RegMean, Lot, Fisher)}
 PRESTEPS = {p.name: p for p in (Dare, Star)}
 
 # %% ../../nbs/rules/16_registry.ipynb #a7faf2d6
@@ -59,7 +60,7 @@ def make_prestep(text: str # a name in `PRESTEPS`, alone or with settings
     "What is done to each task vector before the rule sees it"
     return _make(PRESTEPS, "prestep", text, {})
 
-# %% ../../nbs/rules/16_registry.ipynb #d6ed7d58
+# %% ../../nbs/rules/16_registry.ipynb #d2327ff4
 def state_multiple(rule: Rule, stack: tuple[int, int, int] = (1, 1024, 1024) # of a linear layer
                   )-> float: # copies of its weights
     "How much a rule keeps of a linear layer, whatever the number of experts"
@@ -74,6 +75,6 @@ def promises()-> list[dict]:
     for name, kind in RULES.items():
         rule = kind()
         settings = ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in rule.settings().items())
-        out.append({"rule": name, "stream = joint": say(rule.order_free), "removable": say(rule.removable), "state": round(state_multiple(rule), 2),
+        out.append({"rule": name, "stream = joint": say(rule.order_free), "removable": say(rule.removable), "needs": rule.needs or "-", "state": round(state_multiple(rule), 2),
                     "settings": settings, "source": rule.reference})
     return out
