@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TsvM', 'IsoCTS', 'iso_cts']
 
-# %% ../../nbs/rules/10_tsvm.ipynb #5e3a234f
+# %% ../../nbs/rules/10_tsvm.ipynb #4f54542c
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .core import Rule
-from .isotropic import polar, thin_svd
+from .isotropic import polar, svd, thin_svd
 
 # %% ../../nbs/rules/10_tsvm.ipynb #fce71036
 @dataclass
@@ -75,16 +75,16 @@ class IsoCTS(TsvM):
                  for U, s, V in zip(kept["U"], kept["s"], kept["V"])]
         return torch.stack([self.scale * iso_cts(S, T, self.common) for S, T in zip(kept["S"], parts)])
 
-# %% ../../nbs/rules/10_tsvm.ipynb #80fb22a2
+# %% ../../nbs/rules/10_tsvm.ipynb #8176bb2e
 def iso_cts(S: Tensor, # [m, n]
             taus: list[Tensor], # [m, n] each
             common: float)-> Tensor: # [m, n]
     "Iso-CTS of one layer"
     k, t = min(S.shape), len(taus)
     each = round((k - int(k * common)) / t)
-    U, s, Vh = (x[..., :k - each * t] if i < 2 else x[:k - each * t] for i, x in enumerate(torch.linalg.svd(S, full_matrices=False)))
+    U, s, Vh = (x[..., :k - each * t] if i < 2 else x[:k - each * t] for i, x in enumerate(svd(S)))
     left, values, right = [U], [s], [Vh.mT]
     for T in taus:
-        u, sigma, vh = torch.linalg.svd(T - U @ (U.mT @ T), full_matrices=False)
+        u, sigma, vh = svd(T - U @ (U.mT @ T))
         left.append(u[:, :each]); values.append(sigma[:each]); right.append(vh[:each].mT)
     return torch.cat(values).mean() * polar(torch.cat(left, 1)) @ polar(torch.cat(right, 1)).mT
