@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['SmileLinear', 'ExpertBank', 'route']
 
-# %% ../../nbs/rules/14_smile.ipynb #69c643af
+# %% ../../nbs/rules/14_smile.ipynb #d0006187
 import os
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..checkpoints import check_same, check_values, content_hash, open_checkpoint, tensor_digest
+from ..checkpoints import Checkpoint, check_same, check_values, content_hash, open_checkpoint, tensor_digest
 from ..layers import classify
 from .isotropic import svd
 from ..tensorfiles import OpcmError
@@ -43,7 +44,7 @@ class SmileLinear(nn.Module):
             y = y + p[..., i:i + 1] * (x @ self.V[i].mT @ self.U[i].mT + self.bias[i])
         return y
 
-# %% ../../nbs/rules/14_smile.ipynb #d4c502ac
+# %% ../../nbs/rules/14_smile.ipynb #bb51592c
 class ExpertBank:
     "A folder with one file an expert"
     def __init__(self, folder: Path | str, base): # path, hub id, state dict or module
@@ -59,14 +60,8 @@ class ExpertBank:
         "The experts that are in"
         return sorted(p.stem for p in self.folder.glob("*.safetensors"))
 
-    def add(self, expert, name: str, rank: int = 128)-> Path:
-        "Write the rank-k pieces of an expert's linear layers and their biases"
-        expert, path = open_checkpoint(expert), self._file(name)
-        if path.exists(): raise OpcmError(f"{path}: already in; remove it first, or give another name")
-        pairs = check_same(self.base, expert, "")
-        check_values(self.base, expert, pairs)
-        delta = lambda n: expert.read(pairs[n]).float() - self.base.read(n).float()
-        kept = {}
+    def _pieces(self, expert: Checkpoint, pairs: dict[str, str], rank: int)-> dict[str, Tensor]:
+        delta, kept = lambda n: expert.read(pairs[n]).float() - self.base.read(n).float(), {}
         for n in self.base.parameters():
             layer = classify(n, self.base.specs[n].shape)
             if not layer.linear or layer.turned or len(layer.shape) != 2 or not n.endswith(".weight"): continue
@@ -75,16 +70,28 @@ class ExpertBank:
             u, s, vh = svd(tau)
             kept |= {f"U.{n}": u[:, :rank] * s[:rank], f"V.{n}": vh[:rank]}
             if bias in pairs: kept[f"b.{n}"] = delta(bias)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        work = path.with_suffix(f".{os.getpid()}.new")
-        save_file({k: x.contiguous() for k, x in kept.items()}, work, metadata=dict(base=self.hash, rank=str(rank)))
-        os.replace(work, path)
-        return path
+        return kept
 
-    def remove(self, name: str):
-        "Delete an expert"
-        if name not in self.names: raise OpcmError(f"{self.folder}: no expert {name!r}; in are {', '.join(self.names) or 'none'}")
-        self._file(name).unlink()
+# %% ../../nbs/rules/14_smile.ipynb #10cc065a
+@patch
+def add(self:ExpertBank, expert, name: str, rank: int = 128)-> Path:
+    "Write the rank-k pieces of an expert's linear layers and their biases"
+    expert, path = open_checkpoint(expert), self._file(name)
+    if path.exists(): raise OpcmError(f"{path}: already in; remove it first, or give another name")
+    pairs = check_same(self.base, expert, "")
+    check_values(self.base, expert, pairs)
+    kept = self._pieces(expert, pairs, rank)
+    self.folder.mkdir(parents=True, exist_ok=True)
+    work = path.with_suffix(f".{os.getpid()}.new")
+    save_file({k: x.contiguous() for k, x in kept.items()}, work, metadata=dict(base=self.hash, rank=str(rank)))
+    os.replace(work, path)
+    return path
+
+@patch
+def remove(self:ExpertBank, name: str):
+    "Delete an expert"
+    if name not in self.names: raise OpcmError(f"{self.folder}: no expert {name!r}; in are {', '.join(self.names) or 'none'}")
+    self._file(name).unlink()
 
 # %% ../../nbs/rules/14_smile.ipynb #aab43c37
 def route(bank: ExpertBank, module: nn.Module, # the base, as a torch module; changed in place
