@@ -93,12 +93,17 @@ class Stream:
     def key(self, suite: Suite)-> str:
         "What the merged models of a stream depend on"
         experts = [suite.digests[t] for t in self.order]
+        if self.rule.needs: experts += [weights_digest({n: x.read(n) for n in x.specs}) for x in (suite.brought(t, self.rule.needs) for t in self.order)]
         return content_key("stream", __version__, suite.hash, suite.backbone.only, self.rule.name, self.rule.settings(), self.dtype, suite.device, experts,
                            *([self.pre] if self.pre else []))
 
     def merger(self, suite: Suite)-> ContinualMerger:
         "An empty stream, in memory"
         return ContinualMerger.create(suite.backbone.checkpoint, rule=self.rule, pre=self.pre, dtype=self.dtype, only=suite.backbone.only, device=suite.device)
+
+    def add(self, merger: ContinualMerger, suite: Suite, task: str):
+        "One arrival, with what its rule needs"
+        merger.add(suite.experts[task], task, force=True, statistics=suite.brought(task, self.rule.needs))
 
 def make_streams(protocol: Protocol, groups: list[str], rules: list[str], seeds: list[int], evaluate: str = "seen")-> list[Stream]:
     "Every rule over every order of every group"
@@ -128,7 +133,7 @@ def run_stream(suite: Suite, s: Stream,
     if len(known) == len(s.order): return arrivals
     merger = s.merger(suite)
     for t, task in enumerate(s.order):
-        merger.add(suite.experts[task], task, force=True)
+        s.add(merger, suite, task)
         if t in known: continue
         if not s.wanted[t]: arrivals[t:t + 1] = [dict(digest="", **_trace(merger))]; continue
         weights = {n[0]: x for n, x in merger.merged("float32") if n[0] in suite.base}
@@ -227,7 +232,7 @@ def cost(suite: Suite, streams: list[Stream])-> dict: # counts, and seconds for 
         s = next(s for s in streams if (s.label, s.group) == (label, group))
         merger = s.merger(suite)
         start = time.perf_counter()
-        for task in s.order[:2]: merger.add(suite.experts[task], task, force=True)
+        for task in s.order[:2]: s.add(merger, suite, task)
         seconds += n * (time.perf_counter() - start) / 2
     return dict(streams=len(streams), arrivals=sum(todo.values()), models=merges, seconds=seconds)
 
@@ -260,13 +265,16 @@ def _suite(p: Protocol, model: str, experts: str, streams: list[Stream], **setti
     base, experts = known.get("base", model), experts or known.get("experts")
     if not experts: raise ValueError(f"experts of {model}? give their folders or hub ids with --experts, {{task}} for a task's name")
     most = max((s.group for s in streams), key=p.groups.get)
-    return Suite(p, p.group(most), base, experts, **settings)
+    suite = Suite(p, p.group(most), base, experts, **settings)
+    for needs in {s.rule.needs for s in streams}: [suite.brought(t, needs) for t in suite.tasks]     # all files are there, or nothing starts
+    return suite
 
 # %% ../nbs/evaluation/07_benchmark.ipynb #22412762
 @command
 def opcm_bench(model:str="", # Model of the protocol, folder, hub id or open_clip:NAME/TAG
                protocol:str="clip20", # clip20, text11, images20, or a JSON file
                experts:str="", # Folders or hub ids, with {task}; the protocol's when left out
+               statistics:str="", # Files that RegMean, LOT and Fisher need of each expert, with {needs} and {task}
                group:str="", # Groups of tasks, separated by commas; all when left out
                rules:str=_RULES, # Such as 'opcm opcm:mode=block,alpha=.9 average'
                seeds:str="42-51", # Orders
@@ -288,7 +296,7 @@ def opcm_bench(model:str="", # Model of the protocol, folder, hub id or open_cli
     quiet_libraries()
     p = load_protocol(protocol)
     streams = make_streams(p, group.split(",") if group else list(p.groups), rules.split(), parse_seeds(seeds), evaluate)
-    given = dict(data=data, split=split, limit=limit, precision=precision, device=device, batch=batch, workers=workers)
+    given = dict(data=data, split=split, limit=limit, precision=precision, device=device, batch=batch, workers=workers, statistics=statistics)
     suite = _suite(p, model, experts, streams, cache=Cache(cache or Path(out) / "cache"), **given)
     if dry_run: print(_said(cost(suite, streams))); return
     table = run_benchmark(suite, streams, out, dict(protocol=p.name, model=Path(model).name, split=split, limit=limit), force, progress=True)

@@ -74,9 +74,11 @@ class Suite:
                  data: Path | str | None = None, # folder that data sets lie in
                  cache: Cache | None = None,
                  split: str = "test", limit: int | None = None, # so many examples a task at most
-                 precision: str = "auto", device: str = "cpu", batch: int = 64, workers: int = 0):
+                 precision: str = "auto", device: str = "cpu", batch: int = 64, workers: int = 0,
+                 statistics: str = "", # files that some rules need of each expert, with `{needs}` and `{task}`
+                ):
         if "{task}" not in experts: raise ValueError(f"experts is a pattern with {{task}}, not {experts!r}")
-        self.cache, self.precision, self.device, self.loaded, self.digests = cache or Cache(), precision, device, None, {}
+        self.cache, self.precision, self.device, self.loaded, self.digests, self.statistics = cache or Cache(), precision, device, None, {}, statistics
         autocast(precision, device)                                     # refused before anything is read
         self.backbone: Backbone = load_backbone(base, device)
         ckpt = self.backbone.checkpoint
@@ -121,6 +123,17 @@ def expert_weights(self:Suite, task: str)-> tuple[dict[str, Tensor], str]: # wei
     weights = merged_part(ckpt, self.backbone.only, self.experts[task])
     self.digests[task] = weights_digest(weights)
     return weights, self.digests[task]
+
+# %% ../nbs/evaluation/06_suite.ipynb #610848fd
+@patch
+def brought(self:Suite, task: str, needs: str # of the rule
+           )-> Checkpoint | None:
+    "What an expert brings for a rule, or nothing where nothing is needed"
+    if not needs: return None
+    if not ("{needs}" in self.statistics and "{task}" in self.statistics):
+        raise ValueError(f"rules that need the {needs} of each expert find it under a pattern such as 'statistics/{{needs}}/{{task}}.safetensors', "
+                         f"not {self.statistics!r}; opcm_statistics makes the files")
+    return open_checkpoint(self.statistics.replace("{needs}", needs).replace("{task}", task))
 
 # %% ../nbs/evaluation/06_suite.ipynb #273fc05f
 @patch

@@ -16,17 +16,22 @@ from ..linalg import eigh_descending
 from .core import Rule
 
 # %% ../../nbs/rules/12_dop.ipynb #58955bd5
+def _eigenbasis(X: Tensor, # [k, c]
+               )-> tuple[Tensor, Tensor]: # eigenvalues [r], eigenvectors [k, r] of X X', r = min(k, c); the other eigenvalues are zero
+    Q, R = torch.linalg.qr(X.double()) if len(X) > X.shape[1] else (None, X.double())
+    l, U = eigh_descending(R @ R.mT)
+    return l.clamp(min=0).to(X), (U if Q is None else Q @ U).to(X)
+
 def dop_pair(M: Tensor, T: Tensor, # [m, n] each
              weight: float, # of M, 0 to 1
              cut: float = 1e-10, # sums of eigenvalues below this share of the largest say nothing
             )-> Tensor: # [m, n]
     "The minimiser of DOP's loss that is nearest to the mean of M and T"
-    A = weight * M @ M.mT + (1 - weight) * T @ T.mT
-    B = weight * M.mT @ M + (1 - weight) * T.mT @ T
-    start = (M + T) / 2
-    rest = 2 * (weight * (M @ M.mT) @ M + (1 - weight) * (T @ T.mT) @ T) - A @ start - start @ B
-    (a, P), (b, Q) = ((x.to(M) for x in eigh_descending(G.double())) for G in (A, B))
-    both = a.clamp(min=0)[:, None] + b.clamp(min=0)
+    pairs, start = ((weight, M), (1 - weight, T)), (M + T) / 2
+    rest = sum(w * (X @ X.mT @ (X - start) + (X - start) @ X.mT @ X) for w, X in pairs)       # R - A start - start B
+    a, P = _eigenbasis(torch.cat([w**.5 * X for w, X in pairs], 1))
+    b, Q = _eigenbasis(torch.cat([w**.5 * X.mT for w, X in pairs], 1))
+    both = a[:, None] + b
     return start + P @ torch.where(both > cut * both.max(), (P.mT @ rest @ Q) / both.clamp(min=1e-300), 0) @ Q.mT
 
 # %% ../../nbs/rules/12_dop.ipynb #ae9bf76b
