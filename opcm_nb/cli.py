@@ -147,6 +147,8 @@ def opcm_rules(debug:store_true=False, # Show tracebacks
 def opcm_export(state:str, # State folder
                 out:str, # Folder, or a .safetensors, .pt, .pth or .bin file
                 rule:str="", # Another rule on the same statistics, or other settings: ties:scale=.5; the state's own when left out
+                preserve:str="", # Parameters to leave unmerged: prefixes of names, separated by commas
+                preserve_from:str=None, # Expert to take them from; the base when left out
                 dtype:str=None, # float16, bfloat16, float32 or float64; the base's when left out
                 base:str=None, # Where the base is now, if it moved
                 max_shard_size:str="5GB", # Of the weight files
@@ -158,10 +160,11 @@ def opcm_export(state:str, # State folder
     "Write the merged model as a checkpoint of the base's library"
     merger = ContinualMerger.open(state, base, device=device)
     solver = merger.solver(rule or None)
+    merger.preserved(preserve, preserve_from)
     if dry_run:
         specs = merger.export_specs(Path(out), dtype, overwrite)
         print(f"{out}: {len(specs)} tensors, {human_size(sum(s.nbytes for s in specs.values()))}, {merger.totals.t} experts"); return
-    merger.export(out, dtype, overwrite, True, max_shard_size, solver)
+    merger.export(out, dtype, overwrite, True, max_shard_size, solver, preserve, preserve_from)
     print(f"{out}: written ({merger.totals.t} experts)")
 
 # %% ../nbs/merging/11_cli.ipynb #d957058a

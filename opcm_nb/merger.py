@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .arrivals import Arrivals, float_dtype
-from .checkpoints import tensor_digest
+from .checkpoints import Checkpoint, check_same, open_checkpoint, tensor_digest
 from .export import check_destination, model_card, write_model
 from .layers import join_stack
 from .linalg import sum_squares
@@ -50,14 +50,30 @@ def solver(self:ContinualMerger, rule: str | Rule | None = None, # another rule 
     if why: raise ValueError(f"no {new.name} from a state of {made.name}: {why}")
     return new
 
+# %% ../nbs/merging/08_merger.ipynb #b4b29c52
+@patch
+def preserved(self:ContinualMerger, prefixes: str, # of names, separated by commas
+              source=None, # checkpoint to take them from; the base when left out
+             )-> tuple[Checkpoint, dict[str, str]]: # where they are, and the base's name -> the name there
+    "The parameters that a merged model does not merge"
+    starts, names = tuple(filter(None, map(str.strip, prefixes.split(",")))), [layer.name for layer in self.layers]
+    if source is not None and not starts: raise ValueError("preserve which parameters? give the beginnings of their names")
+    for s in starts:
+        if not any(n.startswith(s) for n in names): raise ValueError(f"no merged parameter starts with {s!r}; the first is {names[0]}")
+    there = self.base if source is None else open_checkpoint(source)
+    pairs = dict(zip(names, names)) if source is None else check_same(self.base, there, self.only)
+    return there, {n: pairs[n] for n in names if n.startswith(starts)} if starts else {}
+
 # %% ../nbs/merging/08_merger.ipynb #442481ad
 @patch
 def merged(self:ContinualMerger, dtype: str | None = None, # of floating-point tensors; the base's when left out
            progress: bool = False, rule: str | Rule | None = None, # another rule on the same statistics
+           preserve: str = "", # parameters to leave unmerged: prefixes of names, separated by commas
+           preserve_from=None, # checkpoint to take them from; the base when left out
            **settings # of the rule
           )-> Iterator[tuple[list[str], Tensor]]:
     "Every tensor of the merged model on the CPU, with all its tied names"
-    rule = self.solver(rule, **settings)
+    rule, (source, unmerged) = self.solver(rule, **settings), self.preserved(preserve, preserve_from)
     if not self.totals.t: raise OpcmError("no expert has been merged yet; add one first")
     layers, totals, seen = {layer.name: layer for layer in self.layers}, self.totals, {}
     target = dtype and float_dtype(dtype, FLOATS)
@@ -67,9 +83,11 @@ def merged(self:ContinualMerger, dtype: str | None = None, # of floating-point t
         kind = target or spec.dtype if spec.dtype.is_floating_point else spec.dtype
         if layer := layers.get(n):
             seen[n] = tensor_digest(w)
-            delta = join_stack(layer, rule.solve(self._slots(layer, rule), layer.linear, totals))
-            wide = torch.promote_types(w.dtype, self.dtype)
-            w = w.to(self.device, wide, copy=True).add_(delta)
+            if n in unmerged: w = source.read(unmerged[n])
+            else:
+                delta = join_stack(layer, rule.solve(self._slots(layer, rule), layer.linear, totals))
+                wide = torch.promote_types(w.dtype, self.dtype)
+                w = w.to(self.device, wide, copy=True).add_(delta)
         w = w.to(kind).cpu()
         if layer and not math.isfinite(sum_squares(w.float())):
             raise OpcmError(f"{n} does not fit into {kind}; export with a wider dtype")
@@ -100,13 +118,16 @@ def export(self:ContinualMerger, out: Path | str, # a folder, or a .safetensors,
            dtype: str | None = None, # of floating-point tensors; the base's when left out
            overwrite: bool = False, progress: bool = False, max_shard_size: str = "5GB",
            rule: str | Rule | None = None, # another rule on the same statistics
+           preserve: str = "", # parameters to leave unmerged: prefixes of names, separated by commas
+           preserve_from=None, # checkpoint to take them from; the base when left out
            **settings # of the rule
           )-> Path:
     "Write the merged model as a checkpoint of the base's library"
     out, rule = Path(out).expanduser(), self.solver(rule, **settings)
-    specs = self.export_specs(out, dtype, overwrite)
-    card = model_card({**self.state.manifest, "rule": dict(name=rule.name, settings=rule.settings())})
-    write_model(self.base, self.merged(dtype, progress, rule), specs, out, card, max_shard_size)
+    specs, source = self.export_specs(out, dtype, overwrite), self.preserved(preserve, preserve_from)[0].source
+    unmerged = dict(unmerged=preserve, unmerged_from=Path(source).name) if preserve else {}
+    card = model_card({**self.state.manifest, "rule": dict(name=rule.name, settings=rule.settings() | unmerged)})
+    write_model(self.base, self.merged(dtype, progress, rule, preserve, preserve_from), specs, out, card, max_shard_size)
     return out
 
 # %% ../nbs/merging/08_merger.ipynb #2525099c
