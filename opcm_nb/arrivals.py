@@ -8,7 +8,7 @@ __all__ = ['float_dtype', 'checked_device', 'Arrivals']
 # %% ../nbs/merging/07_arrivals.ipynb #e493512f
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .checkpoints import (Checkpoint, check_same, check_values, content_hash,
-                                 open_checkpoint, tensor_digest)
+                                 open_checkpoint, part_hash, tensor_digest)
 from .export import FILES
 from .layers import Layer, classify, split_stack
 from .linalg import sum_squares
@@ -57,7 +57,7 @@ class Arrivals:
     def __init__(self, state, base: Checkpoint, rule: Rule, device="cpu"):
         self.state, self.base, self.rule, self.device = state, base, rule, checked_device(device)
         self.only, self.pre = state.manifest["only"], state.manifest["pre"] and make_prestep(state.manifest["pre"])
-        self.dtype = float_dtype(state.manifest["dtype"])
+        self.dtype, self.tangent = float_dtype(state.manifest["dtype"]), state.manifest.get("tangent", False)
         self.layers = [_layer(base, n) for n in base.parameters(self.only)]
 
     @property
@@ -74,6 +74,7 @@ def create(cls:Arrivals, base, # the model that every expert was fine-tuned from
            only: str = "", # merge only parameters whose names start with this
            dtype: str = "float32", # of the accumulator: float32 or float64
            device: str = "cpu", # where the arithmetic is done
+           tangent: bool = False, # the experts were fine-tuned in tangent space, see `tangent`
            overwrite: bool = False, # replace an existing state
            progress: bool = False, **settings # of the rule
           )-> Arrivals:
@@ -81,7 +82,7 @@ def create(cls:Arrivals, base, # the model that every expert was fine-tuned from
     base, rule = open_checkpoint(base), make_rule(rule, **settings)
     float_dtype(dtype), checked_device(device), pre and make_prestep(pre)   # refused before anything is made
     manifest = dict(base=dict(source=base.source, revision=base.revision, hash=_base_hash(base, only, progress)),
-                    only=only, pre=pre, dtype=dtype, rule=dict(name=rule.name, settings=rule.settings()),
+                    only=only, pre=pre, dtype=dtype, tangent=tangent, rule=dict(name=rule.name, settings=rule.settings()),
                     totals=dict(t=0, sum_norm=0., squares={}), arrivals=[])
     state = MemoryState(manifest) if state is None else StateFolder.create(state, manifest, overwrite)
     return cls(state, base, rule, device)
@@ -102,6 +103,32 @@ def open(cls:Arrivals, state: Path | str, # a state folder
     rule = rule or make_rule(m["rule"]["name"], **m["rule"]["settings"])
     return cls(folder, open_checkpoint(base), rule, device)
 
+# %% ../nbs/merging/07_arrivals.ipynb #7cae9fd9
+@dataclass
+class _Newcomer:
+    expert: Checkpoint
+    start: Checkpoint
+    pairs: dict[str, str] # base name -> name in the expert
+    starts: dict[str, str] # base name -> name in the start
+    statistics: Checkpoint | None
+
+@patch
+def _newcomer(self:Arrivals, expert, statistics, start)-> _Newcomer:
+    "Everything about an expert that headers and records tell, checked"
+    expert, record = open_checkpoint(expert), open_checkpoint(expert).record
+    statistics = self._statistics(statistics)
+    if self.tangent != record.get("tangent", False):
+        raise OpcmError(f"{expert.source}: a tangent expert, whose weights mean nothing to an ordinary merge; create a state with tangent" if not self.tangent
+                        else f"{expert.source}: nothing says that this is a tangent expert, and this state merges those; use a state of its own")
+    if record.get("start") and start is None:
+        raise OpcmError(f"{expert.source}: was fine-tuned from {record['start']['source']}, not from the base; say where that model is with start=")
+    start, pairs = self.base if start is None else open_checkpoint(start), check_same(self.base, expert, self.only)
+    if record.get("start") and part_hash(self.base, start, record["only"]) != record["start"]["hash"]:
+        raise OpcmError(f"{start.source}: not the model that {expert.source} was fine-tuned from (that was {record['start']['source']})")
+    if record and not record.get("start") and start is not self.base: raise OpcmError(f"{expert.source}: was fine-tuned from the base; leave start= out")
+    check_values(self.base, expert, pairs)
+    return _Newcomer(expert, start, pairs, check_same(self.base, start, self.only), statistics)
+
 # %% ../nbs/merging/07_arrivals.ipynb #353b8c9d
 @patch
 def _specs(self:Arrivals)-> dict[str, Spec]:
@@ -115,30 +142,30 @@ def _slots(self:Arrivals, layer: Layer, rule: Rule | None = None)-> dict[str, Te
     return {s: self.state.read(f"{s}.{layer.name}").to(self.device) for s in specs}
 
 @patch
-def _tau(self:Arrivals, layer: Layer, expert: Checkpoint, name: str)-> tuple[Tensor, Tensor, Tensor]: # task vector, base, expert
-    w0, w = self.base.read(layer.name), expert.read(name)
+def _tau(self:Arrivals, layer: Layer, new: _Newcomer)-> tuple[Tensor, Tensor]: # task vector, expert
+    name = new.pairs[layer.name]
+    w0, w = new.start.read(new.starts[layer.name] if new.start is not self.base else layer.name), new.expert.read(name)
     tau = w.to(self.device, self.dtype, copy=True).sub_(w0.to(self.device, self.dtype))
-    if not math.isfinite(sum_squares(tau)): raise OpcmError(f"{expert.where(name)}: {name} holds NaN or infinite values; nothing was merged")
+    if not math.isfinite(sum_squares(tau)): raise OpcmError(f"{new.expert.where(name)}: {name} holds NaN or infinite values; nothing was merged")
     tau = split_stack(layer, tau)
-    return self.pre(tau, layer.linear, tensor_digest(w)) if self.pre else tau, w0, w
+    return self.pre(tau, layer.linear, tensor_digest(w)) if self.pre else tau, w
 
 # %% ../nbs/merging/07_arrivals.ipynb #ab3956ab
 @patch
-def _stream(self:Arrivals, expert: Checkpoint, pairs: dict[str, str])-> Iterator[tuple[Tensor, dict]]:
+def _stream(self:Arrivals, new: _Newcomer)-> Iterator[tuple[Tensor, dict]]:
     "Task vector and slots of each parameter, for rules that measure the whole model first"
-    for layer in self.layers:
-        yield self._tau(layer, expert, pairs[layer.name])[0], self._slots(layer)
+    for layer in self.layers: yield self._tau(layer, new)[0], self._slots(layer)
 
 @patch
-def _fold(self:Arrivals, step, expert: Checkpoint, pairs: dict, statistics: Checkpoint | None, write, progress: bool):
+def _fold(self:Arrivals, step, new: _Newcomer, write, progress: bool):
     "Fold one expert into (or, with the rule's `remove`, out of) every parameter; what was seen on the way"
-    seen, measured = _Seen(), self.rule.measure(lambda: self._stream(expert, pairs)) | dict(t=self.totals.t, statistics=None)
+    seen, measured = _Seen(), self.rule.measure(lambda: self._stream(new)) | dict(t=self.totals.t, statistics=None)
     for layer in tqdm(self.layers, desc="merging", disable=not progress):
         n, kept = layer.name, self._slots(layer)
-        tau, w0, w = self._tau(layer, expert, pairs[n])
-        seen.base[n], seen.expert[n] = tensor_digest(w0), tensor_digest(w)
+        tau, w = self._tau(layer, new)
+        seen.base[n], seen.expert[n] = tensor_digest(self.base.read(n)), tensor_digest(w)
         seen.square += sum_squares(tau)
-        if statistics: measured["statistics"] = self._brought(statistics, layer, pairs[n], seen)
+        if new.statistics: measured["statistics"] = self._brought(new.statistics, layer, new.pairs[n], seen)
         for part, row in enumerate(step(kept, tau, layer.linear, measured) or []):
             seen.rows.append(dict(layer=n, part=part, **row))
         for slot, x in kept.items():
@@ -187,21 +214,20 @@ def add(self:Arrivals, expert, # path, hub id, state dict or module
         force: bool = False, # accept content that is already in
         progress: bool = False,
         statistics=None, # for rules that need them: path or dict, see `statistics`
+        start=None, # the model that its fine-tuning started at; the base when left out
        )-> dict: # the arrival's record
     "Fold one expert in and commit"
-    expert, statistics = open_checkpoint(expert), self._statistics(statistics)
     with self.state.lock():
-        name = self._name(expert, name)
-        self._commit(self.rule.add, expert, statistics, progress, lambda seen: self._arrived(expert, name, seen, force))
+        new = self._newcomer(expert, statistics, start)
+        name = self._name(new.expert, name)
+        self._commit(self.rule.add, new, progress, lambda seen: self._arrived(new, name, seen, force))
     return self.state.manifest["arrivals"][-1]
 
 @patch
-def _commit(self:Arrivals, step, expert: Checkpoint, statistics: Checkpoint | None, progress: bool, outcome):
+def _commit(self:Arrivals, step, new: _Newcomer, progress: bool, outcome):
     "One pass over an expert into a new generation, committed unless anything is wrong"
-    pairs = check_same(self.base, expert, self.only)
-    check_values(self.base, expert, pairs)
     generation = self.state.begin(self._specs())
-    try: self.state.commit(generation, *outcome(self._fold(step, expert, pairs, statistics, generation.write, progress)))
+    try: self.state.commit(generation, *outcome(self._fold(step, new, generation.write, progress)))
     except BaseException: generation.discard(); raise
 
 # %% ../nbs/merging/07_arrivals.ipynb #dfcd89e7
@@ -211,15 +237,16 @@ def _check_base(self:Arrivals, digests: dict[str, str]):
         raise OpcmError(f"{self.base.source}: the base is not the one this state was created with; restore it or pass base=")
 
 @patch
-def _arrived(self:Arrivals, expert: Checkpoint, name: str, seen: _Seen, force: bool):
+def _arrived(self:Arrivals, new: _Newcomer, name: str, seen: _Seen, force: bool):
     "The manifest after an arrival, unless base or expert are not what they should be"
-    old, digest = self.state.manifest, content_hash(seen.expert)
+    old, digest, expert = self.state.manifest, content_hash(seen.expert), new.expert
     self._check_base(seen.base)
     twin = next((a["name"] for a in old["arrivals"] if a["hash"] == digest), None)
     if twin and not force: raise OpcmError(f"{expert.source}: the same content is already in as {twin!r}; force to add it again")
     norm, t = math.sqrt(seen.square), old["totals"]["t"] + 1
     record = dict(name=name, source=expert.source, revision=expert.revision, hash=digest, norm=norm,
                   squares=seen.squares, when=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+    if new.start is not self.base: record["start"] = new.start.source
     if seen.brought: record["statistics"] = content_hash(seen.brought)
     if digest == old["base"]["hash"] or norm == 0: record["note"] = "equal to the base"
     totals = dict(t=t, sum_norm=old["totals"]["sum_norm"] + norm, squares=seen.squares)
@@ -229,13 +256,15 @@ def _arrived(self:Arrivals, expert: Checkpoint, name: str, seen: _Seen, force: b
 # %% ../nbs/merging/07_arrivals.ipynb #0ef939c5
 @patch
 def remove(self:Arrivals, expert, # path, hub id, state dict or module, as it was added
-           progress: bool = False, statistics=None # as they were added
+           progress: bool = False, statistics=None, start=None # as they were added
           )-> dict: # the arrival's record
     "Fold one expert out again and commit"
     if not self.rule.removable:
         raise ValueError(f"rule {self.rule.name} cannot take an expert out; these can: {', '.join(n for n, r in RULES.items() if r.removable)}")
-    expert, statistics, gone = open_checkpoint(expert), self._statistics(statistics), []
-    with self.state.lock(): self._commit(self.rule.remove, expert, statistics, progress, lambda seen: self._left(expert, seen, gone))
+    gone = []
+    with self.state.lock():
+        new = self._newcomer(expert, statistics, start)
+        self._commit(self.rule.remove, new, progress, lambda seen: self._left(new.expert, seen, gone))
     return gone[0]
 
 @patch

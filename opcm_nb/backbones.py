@@ -37,6 +37,7 @@ class Backbone:
     logit_scale: float = 20.
     encode_text: Callable[[list[str]], Tensor] | None = None # prompts -> [N, d], where there is a text tower
     looks: str = "" # preprocessing and configuration; two that differ never share a cached result
+    tangent: bool = False # features are linear in the weights, see `tangent`
 
     def features(self, batch: dict[str, Tensor])-> Tensor: # [N, d]
         "Embeddings as unit vectors, fp32"
@@ -51,6 +52,8 @@ def load_weights(backbone: Backbone, weights # state dict, path or hub id
                 ):
     "Put merged or fine-tuned weights into a backbone, in place"
     there = open_checkpoint(weights)
+    if there.record and there.record.get("tangent", False) != backbone.tangent:
+        raise OpcmError(f"{there.source}: {'an ordinary model, not a tangent one' if backbone.tangent else 'a tangent model; evaluate it through tangent.linearised of its base'}")
     own = Checkpoint("the encoder", backbone.module.state_dict())
     pairs = check_same(own, there, backbone.only)
     with torch.no_grad():
@@ -145,6 +148,7 @@ def load_backbone(source, # folder, hub id or open_clip:NAME/TAG
                   device: str = "cpu")-> Backbone:
     "An encoder with its preprocessing"
     ckpt = open_checkpoint(source)
+    if ckpt.record.get("tangent"): raise OpcmError(f"{ckpt.source}: a tangent model, which only its base can evaluate: load the base, `linearised` of it, then these weights")
     if str(ckpt.source).startswith("open_clip:"): return _eval(_open_clip(ckpt), device)
     if ckpt.folder is None: raise OpcmError(f"{ckpt.source}: an encoder is evaluated from a folder with its configuration, or a hub id")
     if (ckpt.folder / "open_clip_config.json").exists(): return _eval(_open_clip(ckpt), device)

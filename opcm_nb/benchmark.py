@@ -99,7 +99,8 @@ class Stream:
 
     def merger(self, suite: Suite)-> ContinualMerger:
         "An empty stream, in memory"
-        return ContinualMerger.create(suite.backbone.checkpoint, rule=self.rule, pre=self.pre, dtype=self.dtype, only=suite.backbone.only, device=suite.device)
+        return ContinualMerger.create(suite.backbone.checkpoint, rule=self.rule, pre=self.pre, dtype=self.dtype, only=suite.backbone.only, device=suite.device,
+                                      tangent=suite.backbone.tangent)
 
     def add(self, merger: ContinualMerger, suite: Suite, task: str):
         "One arrival, with what its rule needs"

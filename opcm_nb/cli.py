@@ -19,7 +19,7 @@ from pathlib import Path
 from fastcore.script import anno_parser, store_true
 
 from .arrivals import float_dtype
-from .checkpoints import check_same, check_values, open_checkpoint
+from .checkpoints import open_checkpoint
 from .diagnostics import summary, text_table
 from .export import check_destination
 from .merger import FLOATS, ContinualMerger
@@ -80,12 +80,13 @@ def opcm_create(base:str, # Model that all experts were fine-tuned from: folder,
                 only:str="", # Merge only parameters whose names start with this
                 dtype:str="float32", # Of the accumulator: float32 or float64
                 device:str="cpu", # Where the arithmetic is done
+                tangent:store_true=False, # The experts were fine-tuned in tangent space (opcm_finetune --tangent)
                 overwrite:store_true=False, # Replace an existing state
                 dry_run:store_true=False, # Print the plan and stop
                 debug:store_true=False, # Show tracebacks
                )->None:
     "Start a stream of arrivals: no expert merged yet"
-    kw = dict(rule=rule, pre=pre, only=only, dtype=dtype, device=device, progress=True)
+    kw = dict(rule=rule, pre=pre, only=only, dtype=dtype, device=device, tangent=tangent, progress=True)
     if dry_run: print(show_plan(plan(ContinualMerger.create(base, **kw)))); return
     ContinualMerger.create(base, state, overwrite=overwrite, **kw)
     print(f"{state}: ready for the first expert (opcm_add {state} EXPERT)")
@@ -97,6 +98,7 @@ def opcm_add(state:str, # State folder
              name:str=None, # Name of the arrival (one expert); from the path when left out
              base:str=None, # Where the base is now, if it moved
              statistics:str=None, # What the rule needs of this expert (one expert), made by opcm_statistics
+             start:str=None, # Model that its fine-tuning started at (one expert); the base when left out
              device:str="cpu", # Where the arithmetic is done
              force:store_true=False, # Accept content that is already in
              dry_run:store_true=False, # Check, print the plan and stop
@@ -104,15 +106,13 @@ def opcm_add(state:str, # State folder
             )->None:
     "Fold experts into the state, one commit each"
     experts = expert if isinstance(expert, list) else [expert]
-    if (name or statistics) and len(experts) > 1: raise ValueError("--name and --statistics need exactly one expert")
+    if (name or statistics or start) and len(experts) > 1: raise ValueError("--name, --statistics and --start need exactly one expert")
     merger = ContinualMerger.open(state, base, device=device)
-    if dry_run: _dry_add(merger, experts); return
-    for e in experts: print(_said(merger.add(e, name, force, progress=True, statistics=statistics)))
+    if dry_run: _dry_add(merger, experts, statistics, start); return
+    for e in experts: print(_said(merger.add(e, name, force, progress=True, statistics=statistics, start=start)))
 
-def _dry_add(merger: ContinualMerger, experts: list[str]):
-    for e in map(open_checkpoint, experts):
-        check_values(merger.base, e, check_same(merger.base, e, merger.only))
-        print(f"{e.source}: fits the base")
+def _dry_add(merger: ContinualMerger, experts: list[str], statistics: str | None = None, start: str | None = None):
+    for e in experts: print(f"{merger._newcomer(e, statistics, start).expert.source}: fits the base")
     p = plan(merger)
     if merger.state.path: need_space(merger.state.path, p["write"])
     print(show_plan(p))
@@ -123,15 +123,16 @@ def opcm_remove(state:str, # State folder
                 expert:str, # Expert to take out; further ones may follow
                 base:str=None, # Where the base is now, if it moved
                 statistics:str=None, # What came with this expert (one expert)
+                start:str=None, # Model that its fine-tuning started at (one expert)
                 device:str="cpu", # Where the arithmetic is done
                 debug:store_true=False, # Show tracebacks
                )->None:
     "Fold experts out of the state, one commit each"
     experts = expert if isinstance(expert, list) else [expert]
-    if statistics and len(experts) > 1: raise ValueError("--statistics needs exactly one expert")
+    if (statistics or start) and len(experts) > 1: raise ValueError("--statistics and --start need exactly one expert")
     merger = ContinualMerger.open(state, base, device=device)
     for e in experts:
-        gone = merger.remove(e, progress=True, statistics=statistics)
+        gone = merger.remove(e, progress=True, statistics=statistics, start=start)
         print(f"{gone['name']}: removed, {merger.totals.t} experts left")
 
 # %% ../nbs/merging/11_cli.ipynb #24c1ba91

@@ -22,11 +22,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import __version__
-from .backbones import Backbone, autocast, load_backbone, quiet_libraries
-from .checkpoints import content_hash, tensor_digest
+from .backbones import Backbone, autocast, load_backbone, load_weights, quiet_libraries
+from .checkpoints import RECORD, Checkpoint, content_hash, open_checkpoint, part_hash, tensor_digest
 from .cli import command
 from .export import check_destination, write_model
 from .state import write_rows
+from .tangent import linearised
 from .tasks import Examples, examples_hash, load_examples, load_protocol
 from .tensorfiles import OpcmError, Spec
 from .zeroshot import frozen_head
@@ -130,11 +131,13 @@ def _write_expert(backbone: Backbone, run: _Run, out: Path, moments: bool):
     specs = {n: Spec(s.shape, torch.float32) if n in trained else s for n, s in base.specs.items()}
     tensors = ((base.group(n), trained[n].detach().cpu() if n in trained else base.read(n)) for n in specs if n not in base.aliases)
     card = f"Fine-tuned with opcm_nb {__version__}: {json.dumps(run.about)}\n"
-    more = {"training.csv": lambda path: write_rows(path, [dict(step=i, loss=x) for i, x in enumerate(run.losses)])}
+    record = dict(only=backbone.only, tangent=backbone.tangent, **run.about["start"])
+    more = {RECORD: lambda path: path.write_text(json.dumps(record, indent=1)),
+            "training.csv": lambda path: write_rows(path, [dict(step=i, loss=x) for i, x in enumerate(run.losses)])}
     if moments:
-        state = {n: run.optimizer.state[p]["exp_avg_sq"].cpu() for n, p in trained.items() if p in run.optimizer.state}
-        about = dict(step=str(run.step), beta2=str(run.optimizer.defaults["betas"][1]))
-        more["second_moments.safetensors"] = lambda path: save_file(state, path, metadata=about)
+        unbiased = 1 - run.optimizer.defaults["betas"][1]**run.step
+        state = {n: run.optimizer.state[p]["exp_avg_sq"].cpu() / unbiased for n, p in trained.items() if p in run.optimizer.state}
+        more["second_moments.safetensors"] = lambda path: save_file(state, path)
     write_model(base, tensors, specs, out, card, more=more)
     run.path.unlink(missing_ok=True)
 
@@ -144,6 +147,7 @@ def finetune(backbone: Backbone, # with the base's weights; trained in place
              head: Tensor, # [C, d] unit rows, frozen
              out: Path | str, # folder of the expert
              recipe: Recipe = Recipe(), device: str = "cpu",
+             start=None, # weights to start at, such as a merged model; the base's when left out
              moments: bool = False, # save the optimizer's second moments too
              save_every: float = 60, # seconds between two saves of an unfinished run
              overwrite: bool = False, progress: bool = False)-> Path:
@@ -152,7 +156,12 @@ def finetune(backbone: Backbone, # with the base's weights; trained in place
     backbone.module.to(device)
     if missing := set(backbone.parameters()) - set(base.specs):
         raise OpcmError(f"{base.source}: the encoder calls its weights otherwise than the file ({sorted(missing)[:2]}); save it again with its library")
-    about = dict(task=examples.task.name, base=content_hash({n: tensor_digest(base.read(n)) for n in base.parameters()}),
+    begun = {}
+    if start is not None:
+        start = open_checkpoint(start)
+        load_weights(backbone, start)
+        begun = dict(start=dict(source=Path(start.source).name, hash=part_hash(base, start, backbone.only)))
+    about = dict(start=begun, tangent=backbone.tangent, task=examples.task.name, base=content_hash({n: tensor_digest(base.read(n)) for n in base.parameters()}),
                  examples=len(examples), data=examples_hash(examples), head=tensor_digest(head.cpu()), **asdict(recipe))
     torch.manual_seed(recipe.seed)
     run = _Run(backbone, recipe, out, about)
@@ -182,6 +191,8 @@ def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
                   precision:str="auto", # float32, bfloat16, or auto: bfloat16 on a GPU
                   seed:int=0, # Of the batches
                   limit:int=None, # So many training examples at most; the protocol's when left out
+                  start:str=None, # Weights to start at, such as a merged model; the base's when left out
+                  tangent:store_true=False, # Fine-tune in tangent space, see `tangent`
                   cache:str=None, # Folder to keep heads in
                   device:str="cpu", # cpu or cuda
                   moments:store_true=False, # Save AdamW's second moments too
@@ -195,5 +206,5 @@ def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
     recipe = Recipe(**p.recipe | {k: v for k, v in given.items() if v is not None}, precision=precision, seed=seed)
     train, bb = load_examples(p.task(task), "train", data, p.train_limit if limit is None else limit), load_backbone(base, device)
     head = frozen_head(bb, train.task, train, cache and Path(cache), device=device)
-    finetune(bb, train, head, out, recipe, device, moments, overwrite=overwrite, progress=True)
+    finetune(linearised(bb) if tangent else bb, train, head, out, recipe, device, start, moments, overwrite=overwrite, progress=True)
     print(f"{out}: expert for {task}, {len(train)} training examples, {recipe.steps} steps")

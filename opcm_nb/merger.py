@@ -6,6 +6,7 @@
 __all__ = ['FLOATS', 'ContinualMerger', 'merge']
 
 # %% ../nbs/merging/08_merger.ipynb #675cfdb3
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,8 +18,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .arrivals import Arrivals, float_dtype
-from .checkpoints import Checkpoint, check_same, open_checkpoint, tensor_digest
-from .export import check_destination, model_card, write_model
+from .checkpoints import RECORD, Checkpoint, check_same, open_checkpoint, tensor_digest
+from .export import FILES, check_destination, model_card, write_model
 from .layers import join_stack
 from .linalg import sum_squares
 from .rules.core import Rule, can_solve
@@ -126,8 +127,10 @@ def export(self:ContinualMerger, out: Path | str, # a folder, or a .safetensors,
     out, rule = Path(out).expanduser(), self.solver(rule, **settings)
     specs, source = self.export_specs(out, dtype, overwrite), self.preserved(preserve, preserve_from)[0].source
     unmerged = dict(unmerged=preserve, unmerged_from=Path(source).name) if preserve else {}
+    if self.tangent and out.suffix in FILES: raise OpcmError(f"{out}: a tangent model is evaluated as one, which a single file cannot say; export to a folder")
+    more = {RECORD: lambda path: path.write_text(json.dumps(dict(tangent=True)))} if self.tangent else {}
     card = model_card({**self.state.manifest, "rule": dict(name=rule.name, settings=rule.settings() | unmerged)})
-    write_model(self.base, self.merged(dtype, progress, rule, preserve, preserve_from), specs, out, card, max_shard_size)
+    write_model(self.base, self.merged(dtype, progress, rule, preserve, preserve_from), specs, out, card, max_shard_size, more)
     return out
 
 # %% ../nbs/merging/08_merger.ipynb #2525099c

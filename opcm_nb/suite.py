@@ -21,6 +21,7 @@ from .backbones import Backbone, Batches, autocast, load_backbone, load_weights
 from .checkpoints import Checkpoint, check_same, content_hash, open_checkpoint, tensor_digest
 from .evaluate import count_correct
 from .linalg import sum_squares
+from .tangent import linearised
 from .tasks import Protocol, Task, examples_hash, load_examples
 from .tensorfiles import OpcmError
 from .zeroshot import frozen_head
@@ -87,9 +88,19 @@ class Suite:
         self.tasks, self.batches, self.heads, self.keys = [t.name for t in tasks], {}, {}, {}
         self.experts = {t.name: open_checkpoint(experts.replace("{task}", t.name)) for t in tasks}
         for e in self.experts.values(): check_same(ckpt, e, self.backbone.only)
+        self._linearise()
         for t in tasks: self._load(t, data, split, limit, protocol.train_limit, batch, workers)
 
 # %% ../nbs/evaluation/06_suite.ipynb #ff7f10bd
+@patch
+def _linearise(self:Suite):
+    "The tangent of the encoder, if that is what the experts are"
+    kinds = {t: e.record.get("tangent", False) for t, e in self.experts.items()}
+    if len(set(kinds.values())) > 1:
+        yes, no = (next(t for t, k in kinds.items() if k == kind) for kind in (True, False))
+        raise OpcmError(f"{yes} is a tangent expert, {no} is not; they cannot be merged with each other")
+    if all(kinds.values()): self.backbone = linearised(self.backbone)
+
 @patch
 def _load(self:Suite, task: Task, data, split: str, limit: int | None, train_limit: int | None, batch: int, workers: int):
     "Examples, head and key of one task"
