@@ -126,6 +126,8 @@ def _newcomer(self:Arrivals, expert, statistics, start)-> _Newcomer:
     if record.get("start") and part_hash(self.base, start, record["only"]) != record["start"]["hash"]:
         raise OpcmError(f"{start.source}: not the model that {expert.source} was fine-tuned from (that was {record['start']['source']})")
     if record and not record.get("start") and start is not self.base: raise OpcmError(f"{expert.source}: was fine-tuned from the base; leave start= out")
+    if statistics and not any(n in statistics.specs for n in pairs.values()):
+        raise OpcmError(f"{statistics.source}: knows none of this expert's parameters (it has {next(iter(statistics.specs), 'nothing')}); it belongs to another model")
     check_values(self.base, expert, pairs)
     return _Newcomer(expert, start, pairs, check_same(self.base, start, self.only), statistics)
 
@@ -185,6 +187,7 @@ def _brought(self:Arrivals, statistics: Checkpoint, layer: Layer, name: str, see
     x, want = statistics.read(name), layer.shape if self.rule.needs == "fisher" else layer.stack[-1:] * 2
     if tuple(x.shape) != tuple(want) or not math.isfinite(sum_squares(x)):
         raise OpcmError(f"{statistics.source}: {name} is {list(x.shape)}, and {self.rule.name} needs a finite {self.rule.needs} of {list(want)}")
+    if self.rule.needs == "fisher" and x.min() < 0: raise OpcmError(f"{statistics.source}: {name} has negative entries, so it is no {self.rule.needs}")
     seen.brought[name] = tensor_digest(x)
     x = x.to(self.device, self.dtype)
     return split_stack(layer, x) if self.rule.needs == "fisher" else x

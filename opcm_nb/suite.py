@@ -141,7 +141,7 @@ def brought(self:Suite, task: str, needs: str # of the rule
            )-> Checkpoint | None:
     "What an expert brings for a rule, or nothing where nothing is needed"
     if not needs: return None
-    if not ("{needs}" in self.statistics and "{task}" in self.statistics):
+    if "{task}" not in self.statistics:
         raise ValueError(f"rules that need the {needs} of each expert find it under a pattern such as 'statistics/{{needs}}/{{task}}.safetensors', "
                          f"not {self.statistics!r}; opcm_statistics makes the files")
     return open_checkpoint(self.statistics.replace("{needs}", needs).replace("{task}", task))
