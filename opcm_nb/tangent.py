@@ -7,6 +7,7 @@ __all__ = ['differentiable_attention', 'linearised']
 
 # %% ../nbs/holistic/01_tangent.ipynb #71394ddb
 import copy
+import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -24,7 +25,9 @@ def differentiable_attention():
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with sdpa_kernel(SDPBackend.MATH): yield
+        with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)   # torch's own rules, at first use
+            yield
     finally: torch.backends.mha.set_fastpath_enabled(fast)
 
 # %% ../nbs/holistic/01_tangent.ipynb #f0330bbb
