@@ -37,7 +37,13 @@ class Backbone:
     logit_scale: float = 20.
     encode_text: Callable[[list[str]], Tensor] | None = None # prompts -> [N, d], where there is a text tower
     looks: str = "" # preprocessing and configuration; two that differ never share a cached result
-    tangent: bool = False # features are linear in the weights, see `tangent`
+    projection: str = "" # weight of the final projection, where there is one
+    base: "Backbone | None" = None # of a tangent encoder, where it is expanded: see `tangent`
+
+    @property
+    def tangent(self)-> bool:
+        "Features are linear in the weights"
+        return self.base is not None
 
     def features(self, batch: dict[str, Tensor])-> Tensor: # [N, d]
         "Embeddings as unit vectors, fp32"
@@ -85,7 +91,7 @@ def _transformers_clip(ckpt: Checkpoint, config: dict)-> Backbone:
     processor = _image_processor(ckpt.folder, vision.config.image_size)
     bb = Backbone(ckpt, model, lambda images: dict(processor([as_mode(x) for x in images], return_tensors="pt")),
                   lambda b: model.visual_projection(vision(**b).pooler_output), "image", "vision_model.", 100.,
-                  looks=f"{type(processor).__name__} {processor.to_json_string()}")
+                  looks=f"{type(processor).__name__} {processor.to_json_string()}", projection="visual_projection.weight")
     if whole:
         tokenizer = AutoTokenizer.from_pretrained(ckpt.folder)
         def encode_text(prompts):
@@ -104,19 +110,22 @@ def _open_clip(ckpt: Checkpoint)-> Backbone:
     prepare = lambda images: dict(pixels=torch.stack([transform(as_mode(x)) for x in images]))
     encode_text = lambda prompts: model.encode_text(tokenizer(prompts).to(next(model.parameters()).device))
     return Backbone(ckpt, model, prepare, lambda b: model.encode_image(b["pixels"]), "image", "visual.",
-                    model.logit_scale.exp().item(), encode_text, f"{ckpt.source if tag else 'open_clip'} {transform}")
+                    model.logit_scale.exp().item(), encode_text, f"{ckpt.source if tag else 'open_clip'} {transform}",
+                    "visual.proj" if isinstance(getattr(model.visual, "proj", None), nn.Parameter) else "")
 
 # %% ../nbs/evaluation/02_backbones.ipynb #0744a608
-def _timm(ckpt: Checkpoint)-> Backbone:
+def _timm(ckpt: Checkpoint, config: dict)-> Backbone:
     import timm
     from timm.data import create_transform, resolve_data_config
     model = timm.create_model(f"local-dir:{ckpt.folder}", pretrained=True).float()
-    if model.num_classes: raise OpcmError(f"{ckpt.source}: a classifier of {model.num_classes} classes, not an encoder; set num_classes to 0 in its config.json")
+    head = model.pretrained_cfg.get("classifier", "head") + ".weight" if config.get("projection") else ""
+    if model.num_classes and not head:
+        raise OpcmError(f"{ckpt.source}: a classifier of {model.num_classes} classes, not an encoder; set num_classes to 0 in its config.json, or \"projection\": true if its head is a final projection")
     channels = model.pretrained_cfg.get("input_size", (3,))[0]
     transform = create_transform(**resolve_data_config({}, model=model), is_training=False)
     mode = "L" if channels == 1 else "RGB"
     prepare = lambda images: dict(x=torch.stack([transform(as_mode(x, mode)) for x in images]))
-    return Backbone(ckpt, model, prepare, lambda b: model(b["x"]), "image", looks=f"timm {mode} {transform}")
+    return Backbone(ckpt, model, prepare, lambda b: model(b["x"]), "image", looks=f"timm {mode} {transform}", projection=head)
 
 # %% ../nbs/evaluation/02_backbones.ipynb #b1e22df9
 def _sentences(ckpt: Checkpoint)-> Backbone:
@@ -148,12 +157,12 @@ def load_backbone(source, # folder, hub id or open_clip:NAME/TAG
                   device: str = "cpu")-> Backbone:
     "An encoder with its preprocessing"
     ckpt = open_checkpoint(source)
-    if ckpt.record.get("tangent"): raise OpcmError(f"{ckpt.source}: a tangent model, which only its base can evaluate: load the base, `linearised` of it, then these weights")
+    if ckpt.record.get("tangent"): raise OpcmError(f"{ckpt.source}: a tangent model, which only its base can evaluate: `tangent.load_tangent(base, this)`")
     if str(ckpt.source).startswith("open_clip:"): return _eval(_open_clip(ckpt), device)
     if ckpt.folder is None: raise OpcmError(f"{ckpt.source}: an encoder is evaluated from a folder with its configuration, or a hub id")
     if (ckpt.folder / "open_clip_config.json").exists(): return _eval(_open_clip(ckpt), device)
     config = _config(ckpt.folder)
-    if "architecture" in config: return _eval(_timm(ckpt), device)
+    if "architecture" in config: return _eval(_timm(ckpt, config), device)
     if "model_type" not in config:
         raise OpcmError(f"{ckpt.source}: config.json has neither timm's `architecture` nor transformers' `model_type`")
     try: import transformers
