@@ -54,11 +54,11 @@ def learning_rate(step: int, recipe: Recipe)-> float:
     return recipe.lr * .5 * (1 + math.cos(math.pi * (step - up) / max(1, recipe.steps - up)))
 
 # %% ../nbs/evaluation/04_finetune.ipynb #3e8dafb1
-def head_loss(backbone: Backbone, batch: dict[str, Tensor], labels: Tensor, # [N]
+def head_loss(features: Tensor, labels: Tensor, # [N, d] unit rows, [N]
               head: Tensor, # [C, d] unit rows
-             )-> Tensor:
+              scale: float)-> Tensor:
     "Cross-entropy under the frozen head"
-    return F.cross_entropy(backbone.logit_scale * backbone.features(batch) @ head.T, labels)
+    return F.cross_entropy(scale * features @ head.T, labels)
 
 # %% ../nbs/evaluation/04_finetune.ipynb #4bc2c750
 def epoch_batches(examples: Examples, recipe: Recipe, epoch: int)-> list[np.ndarray]:
@@ -102,7 +102,7 @@ class _Run:
 
 # %% ../nbs/evaluation/04_finetune.ipynb #478d1037
 def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe, run: _Run, device: str,
-           save_every: float, progress: bool):
+           save_every: float, progress: bool, penalty):
     bar = tqdm(total=recipe.steps, initial=run.step, desc=examples.task.name, disable=not progress)
     per_epoch = max(1, len(examples) // min(recipe.batch, len(examples)))
     backbone.module.train()
@@ -117,7 +117,9 @@ def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe,
         batch = {k: v.to(device) for k, v in backbone.prepare([examples[int(i)] for i in rows]).items()}
         for group in run.optimizer.param_groups: group["lr"] = learning_rate(run.step, recipe)
         with autocast(recipe.precision, device):
-            loss = head_loss(backbone, batch, torch.as_tensor(labels[rows], device=device), head)
+            features = backbone.features(batch)
+            loss = head_loss(features, torch.as_tensor(labels[rows], device=device), head, backbone.logit_scale)
+            if penalty: loss = loss + penalty(backbone, batch, features)
         if not math.isfinite(loss.item()): raise OpcmError(f"task {examples.task.name}: the loss is not finite at step {run.step}; lower the learning rate")
         run.optimizer.zero_grad(); loss.backward(); run.optimizer.step()
         run.losses.append(loss.item()); run.step += 1
@@ -148,6 +150,7 @@ def finetune(backbone: Backbone, # with the base's weights; trained in place
              out: Path | str, # folder of the expert
              recipe: Recipe = Recipe(), device: str = "cpu",
              start=None, # weights to start at, such as a merged model; the base's when left out
+             penalty=None, # a further loss, see `sequential`
              moments: bool = False, # save the optimizer's second moments too
              save_every: float = 60, # seconds between two saves of an unfinished run
              overwrite: bool = False, progress: bool = False)-> Path:
@@ -162,13 +165,14 @@ def finetune(backbone: Backbone, # with the base's weights; trained in place
         load_weights(backbone, start)
         begun = dict(start=dict(source=Path(start.source).name, hash=part_hash(base, start, backbone.only)))
     about = dict(start=begun, tangent=backbone.tangent, task=examples.task.name, base=content_hash({n: tensor_digest(base.read(n)) for n in base.parameters()}),
-                 examples=len(examples), data=examples_hash(examples), head=tensor_digest(head.cpu()), **asdict(recipe))
+                 examples=len(examples), data=examples_hash(examples), head=tensor_digest(head.cpu()),
+                 penalty=penalty.about if penalty else {}, **asdict(recipe))
     torch.manual_seed(recipe.seed)
     run = _Run(backbone, recipe, out, about)
     check_destination(out, overwrite or run.step > 0, [p for p in (base.folder,) if p])   # what is resumed was allowed before
     out.parent.mkdir(parents=True, exist_ok=True)
     if not run.step: run.keep()                                                           # a place that cannot be written fails now
-    try: _train(backbone, examples, head.to(device), recipe, run, device, save_every, progress)
+    try: _train(backbone, examples, head.to(device), recipe, run, device, save_every, progress, penalty)
     except OpcmError: run.path.unlink(missing_ok=True); raise                             # going on would not help
     except BaseException: run.keep(); raise
     run.keep()
@@ -206,5 +210,5 @@ def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
     recipe = Recipe(**p.recipe | {k: v for k, v in given.items() if v is not None}, precision=precision, seed=seed)
     train, bb = load_examples(p.task(task), "train", data, p.train_limit if limit is None else limit), load_backbone(base, device)
     head = frozen_head(bb, train.task, train, cache and Path(cache), device=device)
-    finetune(linearised(bb) if tangent else bb, train, head, out, recipe, device, start, moments, overwrite=overwrite, progress=True)
+    finetune(linearised(bb) if tangent else bb, train, head, out, recipe, device, start, None, moments, overwrite=overwrite, progress=True)
     print(f"{out}: expert for {task}, {len(train)} training examples, {recipe.steps} steps")
