@@ -106,6 +106,7 @@ class Stream:
         "One arrival, with what its rule needs"
         merger.add(suite.experts[task], task, force=True, statistics=suite.brought(task, self.rule.needs))
 
+# %% ../nbs/evaluation/07_benchmark.ipynb #12bb190f
 def make_streams(protocol: Protocol, groups: list[str], rules: list[str], seeds: list[int], evaluate: str = "seen")-> list[Stream]:
     "Every rule over every order of every group"
     names = {g: [t.name for t in protocol.group(g)] for g in groups}
@@ -294,8 +295,7 @@ def opcm_bench(model:str="", # Model of the protocol, folder, hub id or open_cli
                debug:store_true=False, # Show tracebacks
               )->None:
     "Merge in every order with every rule and evaluate; repeat the command to go on after a stop"
-    quiet_libraries()
-    p = load_protocol(protocol)
+    quiet_libraries(); p = load_protocol(protocol)
     streams = make_streams(p, group.split(",") if group else list(p.groups), rules.split(), parse_seeds(seeds), evaluate)
     given = dict(data=data, split=split, limit=limit, precision=precision, device=device, batch=batch, workers=workers, statistics=statistics)
     suite = _suite(p, model, experts, streams, cache=Cache(cache or Path(out) / "cache"), **given)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .backbones import Backbone, Batches, load_backbone, quiet_libraries
-from .checkpoints import RECORD, open_checkpoint
+from .checkpoints import RECORD, Checkpoint, open_checkpoint
 from .cli import command
 from .export import check_destination, write_model
 from .tangent import load_tangent
@@ -74,6 +74,7 @@ class Drift:
         D = self.step(ridge)
         return ((self.size + 2 * (D * self.K).sum() + (D * (self.G @ D)).sum()) / self.size).item() if self.size else 0.
 
+# %% ../nbs/holistic/03_correction.ipynb #70ba2de4
 def drift(merged: Backbone, teacher: Backbone, batches: Batches, # whose labels are not looked at
           device: str = "cpu", progress: bool = False)-> Drift:
     "How far a merged model's embeddings are from a teacher's, as seen by the final projection"
@@ -114,6 +115,15 @@ def correct_by_gradient(merged: Backbone, # its projection is changed in place
     P.requires_grad_(False)
     return losses
 
+# %% ../nbs/holistic/03_correction.ipynb #05ddfeff
+def _write_corrected(ckpt: Checkpoint, merged: Backbone, out: Path, note: str):
+    "The merged model's folder with another projection"
+    P = merged.module.get_parameter(merged.projection).detach().cpu()
+    tensors = ((ckpt.group(n), P.to(s.dtype) if n == merged.projection else ckpt.read(n)) for n, s in ckpt.specs.items() if n not in ckpt.aliases)
+    card = (ckpt.folder / "README.md").read_text() if (ckpt.folder / "README.md").exists() else ""
+    more = {RECORD: lambda path: path.write_text(json.dumps(ckpt.record))} if ckpt.record else {}
+    write_model(ckpt, tensors, ckpt.specs, out, f"{card}\n{note}\n", more=more)
+
 # %% ../nbs/holistic/03_correction.ipynb #f10c2823
 @command
 def opcm_correct(model:str, # Merged model: a folder
@@ -138,9 +148,5 @@ def opcm_correct(model:str, # Merged model: a folder
     merged, examples = load(model), load_examples(load_protocol(protocol).task(task), "train", data, limit)
     found = drift(merged, load(teacher), Batches(merged, examples, keep=0), device, progress=True)
     move_projection(merged, found.step(ridge))
-    P = merged.module.get_parameter(merged.projection).detach().cpu()
-    tensors = ((ckpt.group(n), P.to(s.dtype) if n == merged.projection else ckpt.read(n)) for n, s in ckpt.specs.items() if n not in ckpt.aliases)
-    card = (ckpt.folder / "README.md").read_text() if (ckpt.folder / "README.md").exists() else ""
-    more = {RECORD: lambda path: path.write_text(json.dumps(ckpt.record))} if ckpt.record else {}
-    write_model(ckpt, tensors, ckpt.specs, there, f"{card}\nFinal projection corrected towards {Path(teacher).name} on {len(examples)} unlabelled examples of {task}, ridge {ridge}.\n", more=more)
+    _write_corrected(ckpt, merged, there, f"Final projection corrected towards {Path(teacher).name} on {len(examples)} unlabelled examples of {task}, ridge {ridge}.")
     print(f"{out}: written; {found.left(ridge):.1%} of the squared drift is left")

@@ -143,6 +143,17 @@ def _write_expert(backbone: Backbone, run: _Run, out: Path, moments: bool):
     write_model(base, tensors, specs, out, card, more=more)
     run.path.unlink(missing_ok=True)
 
+# %% ../nbs/evaluation/04_finetune.ipynb #2e9e959d
+def _about(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe, start, penalty)-> dict:
+    "Start at `start`, and say what a run depends on"
+    base, begun = backbone.checkpoint, {}
+    if start is not None:
+        start = open_checkpoint(start)
+        load_weights(backbone, start)
+        begun = dict(start=dict(source=Path(start.source).name, hash=part_hash(base, start, backbone.only)))
+    return dict(start=begun, tangent=backbone.tangent, task=examples.task.name, base=content_hash({n: tensor_digest(base.read(n)) for n in base.parameters()}),
+                examples=len(examples), data=examples_hash(examples), head=tensor_digest(head.cpu()), penalty=penalty.about if penalty else {}, **asdict(recipe))
+
 # %% ../nbs/evaluation/04_finetune.ipynb #4e18d310
 def finetune(backbone: Backbone, # with the base's weights; trained in place
              examples: Examples, # training examples
@@ -159,14 +170,7 @@ def finetune(backbone: Backbone, # with the base's weights; trained in place
     backbone.module.to(device)
     if missing := set(backbone.parameters()) - set(base.specs):
         raise OpcmError(f"{base.source}: the encoder calls its weights otherwise than the file ({sorted(missing)[:2]}); save it again with its library")
-    begun = {}
-    if start is not None:
-        start = open_checkpoint(start)
-        load_weights(backbone, start)
-        begun = dict(start=dict(source=Path(start.source).name, hash=part_hash(base, start, backbone.only)))
-    about = dict(start=begun, tangent=backbone.tangent, task=examples.task.name, base=content_hash({n: tensor_digest(base.read(n)) for n in base.parameters()}),
-                 examples=len(examples), data=examples_hash(examples), head=tensor_digest(head.cpu()),
-                 penalty=penalty.about if penalty else {}, **asdict(recipe))
+    about = _about(backbone, examples, head, recipe, start, penalty)
     torch.manual_seed(recipe.seed)
     run = _Run(backbone, recipe, out, about)
     check_destination(out, overwrite or run.step > 0, [p for p in (base.folder,) if p])   # what is resumed was allowed before
@@ -204,8 +208,7 @@ def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
                   debug:store_true=False, # Show tracebacks
                  )->None:
     "Fine-tune one expert with the protocol's recipe; repeat the command to go on after a stop"
-    quiet_libraries()
-    p = load_protocol(protocol)
+    quiet_libraries(); p = load_protocol(protocol)
     given = dict(steps=steps, batch=batch, lr=lr, weight_decay=weight_decay, warmup=warmup)
     recipe = Recipe(**p.recipe | {k: v for k, v in given.items() if v is not None}, precision=precision, seed=seed)
     train, bb = load_examples(p.task(task), "train", data, p.train_limit if limit is None else limit), load_backbone(base, device)

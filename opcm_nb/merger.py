@@ -114,6 +114,7 @@ def export_specs(self:ContinualMerger, out: Path, dtype: str | None = None, over
     target = dtype and float_dtype(dtype, FLOATS)
     return {n: Spec(s.shape, target) if target and s.dtype.is_floating_point else s for n, s in self.base.specs.items()}
 
+# %% ../nbs/merging/08_merger.ipynb #8fcbac1b
 @patch
 def export(self:ContinualMerger, out: Path | str, # a folder, or a .safetensors, .pt, .pth or .bin file
            dtype: str | None = None, # of floating-point tensors; the base's when left out

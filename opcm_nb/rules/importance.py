@@ -28,6 +28,7 @@ def _checked(rate: float, eps: float):
     if not 0 <= rate <= 1: raise ValueError(f"rate must lie in [0, 1], got {rate}")
     if not eps > 0: raise ValueError(f"eps must be positive, got {eps}")
 
+# %% ../../nbs/rules/16_importance.ipynb #46bbea24
 @dataclass
 class Importance(Rule):
     "Moving average of experts, weighted by the importance of each entry (arXiv 2509.23592)"
