@@ -146,7 +146,8 @@ def _slots(self:Arrivals, layer: Layer, rule: Rule | None = None)-> dict[str, Te
 @patch
 def _tau(self:Arrivals, layer: Layer, new: _Newcomer)-> tuple[Tensor, Tensor]: # task vector, expert
     name = new.pairs[layer.name]
-    w0, w = new.start.read(new.starts[layer.name] if new.start is not self.base else layer.name), new.expert.read(name)
+    w0 = self.base.read(layer.name) if new.start is self.base or self.rule.averages else new.start.read(new.starts[layer.name])
+    w = new.expert.read(name)
     tau = w.to(self.device, self.dtype, copy=True).sub_(w0.to(self.device, self.dtype))
     if not math.isfinite(sum_squares(tau)): raise OpcmError(f"{new.expert.where(name)}: {name} holds NaN or infinite values; nothing was merged")
     tau = split_stack(layer, tau)

@@ -41,6 +41,7 @@ class Rule:
     decides: ClassVar[tuple[str, ...]] = () # settings that change what is kept; the others may change at export
     order_free: ClassVar[bool] = False # stream == joint, in every order
     removable: ClassVar[bool] = False # an expert can be folded out again
+    averages: ClassVar[bool] = False # averages models: an expert counts from the base, wherever its fine-tuning started
     needs: ClassVar[str] = "" # statistics that each expert must bring: `gram` or `fisher`
     reference: ClassVar[str] = ""
 

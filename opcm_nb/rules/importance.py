@@ -35,6 +35,7 @@ class Importance(Rule):
     name: ClassVar[str] = "importance"
     keeps: ClassVar[dict[str, str]] = {"M": "importance-weighted merged delta", "F": "moving average of importance"}
     decides: ClassVar[tuple[str, ...]] = ("rate", "eps")
+    averages: ClassVar[bool] = True
     needs: ClassVar[str] = "fisher"
     reference: ClassVar[str] = "arXiv 2509.23592"
     rate: float = .4 # weight of the newcomer
@@ -61,6 +62,7 @@ class ImportanceSum(AdditiveRule):
     name: ClassVar[str] = "importance_sum"
     keeps: ClassVar[dict[str, str]] = {"F": "sum of importance + eps", "FT": "sum of (importance + eps) times T"}
     decides: ClassVar[tuple[str, ...]] = ("eps",)
+    averages: ClassVar[bool] = True
     needs: ClassVar[str] = "fisher"
     reference: ClassVar[str] = "arXiv 2509.23592 with a = 1/t"
     eps: float = 1e-10 # importance below it is noise
