@@ -100,6 +100,7 @@ def opcm_add(state:str, # State folder
              statistics:str=None, # What the rule needs of this expert (one expert), made by opcm_statistics
              start:str=None, # Model that its fine-tuning started at (one expert); the base when left out
              device:str="cpu", # Where the arithmetic is done
+             max_memory:str=None, # For what is worked on, such as 2GB; half of what is free when left out
              force:store_true=False, # Accept content that is already in
              dry_run:store_true=False, # Check, print the plan and stop
              debug:store_true=False, # Show tracebacks
@@ -107,7 +108,7 @@ def opcm_add(state:str, # State folder
     "Fold experts into the state, one commit each"
     experts = expert if isinstance(expert, list) else [expert]
     if (name or statistics or start) and len(experts) > 1: raise ValueError("--name, --statistics and --start need exactly one expert")
-    merger = ContinualMerger.open(state, base, device=device)
+    merger = ContinualMerger.open(state, base, device=device, max_memory=max_memory)
     if dry_run: _dry_add(merger, experts, statistics, start); return
     for e in experts: print(_said(merger.add(e, name, force, progress=True, statistics=statistics, start=start)))
 
@@ -125,12 +126,13 @@ def opcm_remove(state:str, # State folder
                 statistics:str=None, # What came with this expert (one expert)
                 start:str=None, # Model that its fine-tuning started at (one expert)
                 device:str="cpu", # Where the arithmetic is done
+                max_memory:str=None, # For what is worked on, such as 2GB; half of what is free when left out
                 debug:store_true=False, # Show tracebacks
                )->None:
     "Fold experts out of the state, one commit each"
     experts = expert if isinstance(expert, list) else [expert]
     if (statistics or start) and len(experts) > 1: raise ValueError("--statistics and --start need exactly one expert")
-    merger = ContinualMerger.open(state, base, device=device)
+    merger = ContinualMerger.open(state, base, device=device, max_memory=max_memory)
     for e in experts:
         gone = merger.remove(e, progress=True, statistics=statistics, start=start)
         print(f"{gone['name']}: removed, {merger.totals.t} experts left")
@@ -154,12 +156,13 @@ def opcm_export(state:str, # State folder
                 base:str=None, # Where the base is now, if it moved
                 max_shard_size:str="5GB", # Of the weight files
                 device:str="cpu", # Where the arithmetic is done
+                max_memory:str=None, # For what is worked on, such as 2GB; half of what is free when left out
                 overwrite:store_true=False, # Replace an existing export
                 dry_run:store_true=False, # Check, print what would be written and stop
                 debug:store_true=False, # Show tracebacks
                )->None:
     "Write the merged model as a checkpoint of the base's library"
-    merger = ContinualMerger.open(state, base, device=device)
+    merger = ContinualMerger.open(state, base, device=device, max_memory=max_memory)
     solver = merger.solver(rule or None)
     merger.preserved(preserve, preserve_from)
     if dry_run:
@@ -212,6 +215,7 @@ def opcm_merge(base:str, # Model that all experts were fine-tuned from: folder, 
                accumulate:str="float32", # Accumulator: float32 or float64
                dtype:str=None, # Of the result; the base's when left out
                device:str="cpu", # Where the arithmetic is done
+               max_memory:str=None, # For what is worked on, such as 2GB; half of what is free when left out
                force:store_true=False, # Accept the same content twice
                overwrite:store_true=False, # Replace an existing result
                dry_run:store_true=False, # Check, print the plan and stop
@@ -219,7 +223,7 @@ def opcm_merge(base:str, # Model that all experts were fine-tuned from: folder, 
               )->None:
     "Merge experts all at once, in the order given"
     experts, out = expert if isinstance(expert, list) else [expert], Path(out)
-    kw = dict(rule=rule, pre=pre, only=only, dtype=accumulate, device=device, progress=True)
+    kw = dict(rule=rule, pre=pre, only=only, dtype=accumulate, device=device, max_memory=max_memory, progress=True)
     if dtype: float_dtype(dtype, FLOATS)
     check_destination(out, overwrite, [Path(p) for p in (base, *experts) if Path(p).exists()])
     for e in experts: open_checkpoint(e)               # all must open before the first is merged

@@ -52,4 +52,5 @@ def singular_basis(A: Tensor, # [m, n] with m <= n
 def sum_squares(x: Tensor, # any shape, any float dtype
                )-> float: # fp64; inf or nan when `x` holds an inf or a nan
     "Sum of squares of `x` in fp64: a squared norm, and at no extra cost a test for finiteness"
-    return torch.linalg.vector_norm(x, dtype=torch.float64).square().item()
+    parts = x.detach().reshape(-1).split(1 << 20)              # the norm converts what it is given: not all at once
+    return sum(torch.linalg.vector_norm(p, dtype=torch.float64).square() for p in parts).item()

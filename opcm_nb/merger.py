@@ -10,6 +10,8 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import torch
@@ -18,10 +20,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .arrivals import Arrivals, float_dtype
-from .checkpoints import RECORD, Checkpoint, check_same, open_checkpoint, tensor_digest
+from .checkpoints import RECORD, Checkpoint, Digest, check_same, content_hash, open_checkpoint
 from .export import FILES, check_destination, model_card, write_model
 from .layers import join_stack
 from .linalg import sum_squares
+from .parallel import side_by_side
 from .rules.core import Rule, can_solve
 from .rules.registry import RULES, make_rule, split_settings
 from .state import arrival_trace
@@ -67,6 +70,43 @@ def preserved(self:ContinualMerger, prefixes: str, # of names, separated by comm
 
 # %% ../nbs/merging/08_merger.ipynb #442481ad
 @patch
+def _rows(self:ContinualMerger, rule: Rule, target, preserve: str, preserve_from)-> Iterator[tuple[str, Tensor, int, Tensor]]:
+    "Rows of every tensor of the merged model: name, rows, where they begin, the base's rows"
+    layers, totals, (source, unmerged) = {layer.name: layer for layer in self.layers}, self.totals, self.preserved(preserve, preserve_from)
+    def one(todo):
+        n, layer, rows = todo
+        w = w0 = self.base.read(n, rows)
+        with self.room.hold(self.need(layer, rule) if layer else 2. * w.nbytes):
+            if n in unmerged: w = source.read(unmerged[n], rows)
+            elif layer:
+                delta = join_stack(layer, rule.solve(self._slots(layer, rule, rows), layer.linear, totals))
+                w = w.to(self.device, torch.promote_types(w.dtype, self.dtype), copy=True).add_(delta)
+            kind = target if target and w0.dtype.is_floating_point else w0.dtype
+            w = w.to(kind).cpu()
+            if layer and not math.isfinite(sum_squares(w)): raise OpcmError(f"{n} does not fit into {kind}; export with a wider dtype")
+        return n, w, rows.start or 0, w0
+    cut = lambda n: self.pieces(layers[n], rule) if n in layers else [(None, rows) for rows in self.base.rows(n)]
+    todo = [(n, layer, rows) for n in self.base.specs if n not in self.base.aliases for layer, rows in cut(n)]
+    return side_by_side(one, todo, self.threads)
+
+# %% ../nbs/merging/08_merger.ipynb #7967dfc6
+@patch
+def merged_rows(self:ContinualMerger, dtype: str | None = None, progress: bool = False, rule: str | Rule | None = None,
+                preserve: str = "", preserve_from=None, **settings # as of `merged`
+               )-> Iterator[tuple[list[str], Tensor, int]]:
+    "The merged model in pieces: tied names, rows, where they begin"
+    rule, layers, seen = self.solver(rule, **settings), {layer.name for layer in self.layers}, {}
+    if not self.totals.t: raise OpcmError("no expert has been merged yet; add one first")
+    self.check_room(rule)
+    bar = tqdm(total=len(self.base.specs) - len(self.base.aliases), desc="writing", disable=not progress)
+    for n, w, row, w0 in self._rows(rule, dtype and float_dtype(dtype, FLOATS), preserve, preserve_from):
+        if n in layers: seen.setdefault(n, Digest(self.base.specs[n])).update(w0)
+        yield self.base.group(n), w, row
+        if row + (len(w) if w.ndim else 1) >= (self.base.specs[n].shape or (1,))[0]: bar.update()
+    bar.close()
+    self._check_base(content_hash({n: str(h) for n, h in seen.items()}))
+
+@patch
 def merged(self:ContinualMerger, dtype: str | None = None, # of floating-point tensors; the base's when left out
            progress: bool = False, rule: str | Rule | None = None, # another rule on the same statistics
            preserve: str = "", # parameters to leave unmerged: prefixes of names, separated by commas
@@ -74,26 +114,9 @@ def merged(self:ContinualMerger, dtype: str | None = None, # of floating-point t
            **settings # of the rule
           )-> Iterator[tuple[list[str], Tensor]]:
     "Every tensor of the merged model on the CPU, with all its tied names"
-    rule, (source, unmerged) = self.solver(rule, **settings), self.preserved(preserve, preserve_from)
-    if not self.totals.t: raise OpcmError("no expert has been merged yet; add one first")
-    layers, totals, seen = {layer.name: layer for layer in self.layers}, self.totals, {}
-    target = dtype and float_dtype(dtype, FLOATS)
-    for n, spec in tqdm(self.base.specs.items(), desc="writing", disable=not progress):
-        if n in self.base.aliases: continue
-        w = self.base.read(n)
-        kind = target or spec.dtype if spec.dtype.is_floating_point else spec.dtype
-        if layer := layers.get(n):
-            seen[n] = tensor_digest(w)
-            if n in unmerged: w = source.read(unmerged[n])
-            else:
-                delta = join_stack(layer, rule.solve(self._slots(layer, rule), layer.linear, totals))
-                wide = torch.promote_types(w.dtype, self.dtype)
-                w = w.to(self.device, wide, copy=True).add_(delta)
-        w = w.to(kind).cpu()
-        if layer and not math.isfinite(sum_squares(w.float())):
-            raise OpcmError(f"{n} does not fit into {kind}; export with a wider dtype")
-        yield self.base.group(n), w
-    self._check_base(seen)
+    for names, parts in groupby(self.merged_rows(dtype, progress, rule, preserve, preserve_from, **settings), key=itemgetter(0)):
+        parts = [w for _, w, _ in parts]
+        yield names, parts[0] if len(parts) == 1 else torch.cat(parts)
 
 # %% ../nbs/merging/08_merger.ipynb #4e338315
 @patch
@@ -131,7 +154,7 @@ def export(self:ContinualMerger, out: Path | str, # a folder, or a .safetensors,
     if self.tangent and out.suffix in FILES: raise OpcmError(f"{out}: a tangent model is evaluated as one, which a single file cannot say; export to a folder")
     more = {RECORD: lambda path: path.write_text(json.dumps(dict(tangent=True)))} if self.tangent else {}
     card = model_card({**self.state.manifest, "rule": dict(name=rule.name, settings=rule.settings() | unmerged)})
-    write_model(self.base, self.merged(dtype, progress, rule, preserve, preserve_from), specs, out, card, max_shard_size, more)
+    write_model(self.base, self.merged_rows(dtype, progress, rule, preserve, preserve_from), specs, out, card, max_shard_size, more)
     return out
 
 # %% ../nbs/merging/08_merger.ipynb #2525099c

@@ -30,13 +30,13 @@ def _seconds_per_work(dtype: torch.dtype, device: torch.device, k: int = 384)-> 
 def plan(merger: ContinualMerger, timed: bool = True # measure speed for the time estimate
         )-> dict: # tensors, linear, parameters, read, write, memory (bytes), seconds
     "What one arrival costs"
-    layers, itemsize = merger.layers, merger.dtype.itemsize
+    layers = merger.layers
     numel = lambda layer: torch.Size(layer.shape).numel()
     specs = merger._specs()
     out = dict(tensors=len(layers), linear=sum(layer.linear for layer in layers), parameters=sum(map(numel, layers)),
                read=2 * sum(merger.base.specs[layer.name].nbytes for layer in layers),
                write=sum(s.nbytes for s in specs.values()),
-               memory=20 * itemsize * max(map(numel, layers)))
+               memory=max(merger.need(p) for layer in layers for p, _ in merger.pieces(layer)))
     if timed and merger.rule.name == "opcm":
         work = sum(p * _work(m, n) for p, m, n in (layer.stack for layer in layers if layer.linear))
         out["seconds"] = work * _seconds_per_work(merger.dtype, merger.device)
@@ -49,6 +49,6 @@ def show_plan(p: dict)-> str:
              f"parameters  {p['parameters'] / 1e6:.1f} million",
              f"read        {human_size(p['read'])} an arrival (base and expert)",
              f"write       {human_size(p['write'])} an arrival (the new state; the old one is deleted after)",
-             f"memory      about {human_size(p['memory'])} at the largest layer, besides Python and torch"]
+             f"memory      about {human_size(p['memory'])} at least, besides Python and torch (more where there is room for layers side by side)"]
     if "seconds" in p: lines.append(f"time        about {p['seconds']:.0f} s an arrival here")
     return "\n".join(lines)

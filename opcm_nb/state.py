@@ -14,6 +14,7 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from fastcore.basics import patch
 from torch import Tensor
 
@@ -103,15 +104,15 @@ class Generation:
 
 # %% ../nbs/merging/05_state.ipynb #04600a8f
 @patch
-def read(self:StateFolder, key: str # `slot.parameter`
-        )-> Tensor:
-    "One slot of one parameter"
+def read(self:StateFolder, key: str, # `slot.parameter`
+         rows: slice = slice(None))-> Tensor:
+    "One slot of one parameter, or rows of it"
     folder = self.path / self.manifest["generation"]
     if self._tensors is None:
         if not folder.exists(): raise OpcmError(f"{folder}: gone; another process has added to the state, open it again")
         self._tensors = SafeTensors(sorted(folder.glob("*.safetensors")))
     if key not in self._tensors: raise OpcmError(f"{folder}: {key} is missing; the state is damaged")
-    return self._tensors[key]
+    return self._tensors[key] if rows == slice(None) else self._tensors.rows(key, rows)
 
 @patch
 def begin(self:StateFolder, specs: dict[str, Spec])-> Generation:
@@ -165,11 +166,13 @@ class MemoryState:
 
     @contextmanager
     def lock(self): yield
-    def read(self, key: str)-> Tensor: return self._kept[key].clone()     # rules work in place
+    def read(self, key: str, rows: slice = slice(None))-> Tensor: return (self._kept[key] if rows == slice(None) else self._kept[key][rows]).clone()     # rules work in place
     def begin(self, specs: dict[str, Spec]):
-        self._new = {}
+        self._new, self._specs = {}, specs
         return self
-    def write(self, key: str, x: Tensor): self._new[key] = x.detach()
+    def write(self, key: str, x: Tensor, row: int = 0):
+        if tuple(x.shape) == self._specs[key].shape: self._new[key] = x.detach(); return
+        self._new.setdefault(key, torch.empty(self._specs[key].shape, dtype=x.dtype, device=x.device))[row:row + len(x)] = x.detach()
     def discard(self): self._new = {}
     def commit(self, generation, manifest: dict, rows: list[dict]):
         self._kept, self.manifest, self._rows = self._new, dict(manifest, generation="memory"), self._rows + rows

@@ -12,6 +12,7 @@ import os
 import shutil
 import struct
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ _CODES = {v: k for k, v in DTYPES.items()}
 class SafeTensors(Mapping):
     "One or more safetensors files as a read-only mapping from name to tensor, read when asked for"
     def __init__(self, paths: list[Path]):
-        self._files = {}
+        self._files, self._begins = {}, {}
         for path in paths:
             try: f = safe_open(path, "pt", backend="pread")
             except (OSError, SafetensorError) as e:
@@ -56,6 +57,7 @@ class SafeTensors(Mapping):
 
     def __len__(self): return len(self._files)
     def __iter__(self): return iter(self._files)
+    def __contains__(self, name): return name in self._files          # a Mapping would read the tensor to find out
     def __getitem__(self, name: str)-> Tensor: return self._files[name][1].get_tensor(name)
     def path(self, name: str)-> Path: return self._files[name][0]
 
@@ -67,13 +69,35 @@ class SafeTensors(Mapping):
                                                "which cannot be merged; dequantise it first")
         return Spec(tuple(entry.get_shape()), DTYPES[code])
 
+# %% ../nbs/merging/03_tensorfiles.ipynb #8691e2f5
+@patch
+def _begin(self:SafeTensors, name: str)-> int:
+    "Where a tensor's bytes begin in its file"
+    path, f = self._files[name]
+    if path not in self._begins:
+        with open(path, "rb") as raw: at = 8 + struct.unpack("<Q", raw.read(8))[0]
+        self._begins[path] = dict(zip(f.offset_keys(), accumulate((self.spec(n).nbytes for n in f.offset_keys()), initial=at)))
+    return self._begins[path][name]
+
+@patch
+def rows(self:SafeTensors, name: str, rows: slice)-> Tensor:
+    "Some rows of a tensor; no others are read"
+    spec = self.spec(name)
+    a, b, _ = rows.indices(spec.shape[0])
+    x = torch.empty((b - a, *spec.shape[1:]), dtype=spec.dtype)
+    room = memoryview(x.view(-1).view(torch.uint8).numpy()) if x.numel() else bytearray()
+    with open(self.path(name), "rb") as raw:
+        raw.seek(self._begin(name) + a * (spec.nbytes // spec.shape[0] if a else 0))
+        if raw.readinto(room) != len(room): raise OSError(f"{self.path(name)} ends within {name}")
+    return x
+
 # %% ../nbs/merging/03_tensorfiles.ipynb #fbbfbb1a
 class TensorFile:
     "A safetensors file of known names and shapes, written tensor by tensor"
     def __init__(self, path: Path, specs: dict[str, Spec]):
-        self.path, self._at, header, end = path, {}, {"__metadata__": {"format": "pt"}}, 0
+        self.path, self._at, self._left, header, end = path, {}, {}, {"__metadata__": {"format": "pt"}}, 0
         for name, spec in specs.items():
-            self._at[name] = (end, spec)
+            self._at[name], self._left[name] = (end, spec), spec.shape[0] if spec.shape else 1
             header[name] = dict(dtype=_CODES[spec.dtype], shape=list(spec.shape),
                                 data_offsets=[end, end + spec.nbytes])
             end += spec.nbytes
@@ -92,12 +116,17 @@ class TensorFile:
 
 # %% ../nbs/merging/03_tensorfiles.ipynb #3414fdb1
 @patch
-def write(self:TensorFile, name: str, x: Tensor):
-    "Write one tensor; it must have the shape and dtype that were announced"
-    at, spec = self._at.pop(name)
-    if (tuple(x.shape), x.dtype) != spec: raise ValueError(f"{name}: {x.dtype} {tuple(x.shape)} is not {spec}")
+def write(self:TensorFile, name: str, x: Tensor, # of the shape and dtype that were announced, or some rows of it
+          row: int = 0): # where they begin
+    "Write one tensor, or rows of it"
+    at, spec = self._at[name]
+    whole = tuple(x.shape) == spec.shape
+    rows = spec.shape[0] if whole and spec.shape else len(x) if x.ndim else 1
+    if x.dtype != spec.dtype or not (whole or x.shape[1:] == spec.shape[1:]) or row + rows > (spec.shape or (1,))[0] or self._left[name] < rows:
+        raise ValueError(f"{name}: {x.dtype} {tuple(x.shape)} at row {row} is not {spec}, or was written before")
+    self._left[name] -= rows
     x = x.detach().cpu().contiguous().reshape(-1)
-    if x.numel(): self._put(x.view(torch.uint8).numpy(), self._start + at)
+    if x.numel(): self._put(x.view(torch.uint8).numpy(), self._start + at + row * (spec.nbytes // spec.shape[0] if spec.shape else 0))
 
 @patch
 def abort(self:TensorFile):
@@ -109,7 +138,7 @@ def abort(self:TensorFile):
 def close(self:TensorFile):
     "Force the bytes to disk; every announced tensor must have been written"
     if self._fd is None: return
-    missing, fd, self._fd = list(self._at), self._fd, None
+    missing, fd, self._fd = [n for n, left in self._left.items() if left], self._fd, None
     try: os.fsync(fd)
     finally: os.close(fd)
     if missing: raise ValueError(f"{self.path}: {missing[0]} was never written")
@@ -155,9 +184,9 @@ class TensorFolder:
             self._index = (f"{stem}.safetensors.index.json",
                            dict(metadata=plan.metadata, weight_map=plan.tensor_to_filename))
 
-    def write(self, name: str, x: Tensor):
-        "Write one tensor to its shard"
-        self._files[self._to[name]].write(name, x)
+    def write(self, name: str, x: Tensor, row: int = 0):
+        "Write one tensor, or rows of it, to its shard"
+        self._files[self._to[name]].write(name, x, row)
 
 # %% ../nbs/merging/03_tensorfiles.ipynb #e014c670
 @patch

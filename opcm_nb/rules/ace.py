@@ -33,6 +33,7 @@ class Ace(AdditiveRule):
     name: ClassVar[str] = "ace"
     keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors"} | {f"ace_{k}": v for k, v in (_RAW | _UNIT).items()}
     decides: ClassVar[tuple[str, ...]] = ("gate",)
+    copies: ClassVar[int] = 22
     reference: ClassVar[str] = "arXiv 2603.02945"
     eps: float = 1e-5 # added to every covariance
     gate: str = "auto" # `auto`, `open` (trace-normalised and refined) or `closed`

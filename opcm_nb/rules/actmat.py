@@ -36,6 +36,7 @@ class ActMat(AdditiveRule):
     "Least squares with T'T in place of each task's input covariance"
     name: ClassVar[str] = "actmat"
     keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "G": "sum of T'T", "H": "sum of T T'T"}
+    copies: ClassVar[int] = 22
     reference: ClassVar[str] = "ACTMat"
     cut: float = 1e-6 # eigenvalues below this share of the largest are left out
     ridge: float = 0. # added to the eigenvalues, relative to their mean
@@ -73,6 +74,7 @@ class Tact(ActMat):
     name: ClassVar[str] = "tact"
     keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "J": "sum of trim(T)' trim(T)", "K": "sum of T trim(T)' trim(T)"}
     decides: ClassVar[tuple[str, ...]] = ("share",)
+    copies: ClassVar[int] = 22
     reference: ClassVar[str] = "TACT"
     share: float = .5 # of entries that make the covariance
 

@@ -55,6 +55,7 @@ class IsoCTS(TsvM):
     "Iso-CTS from truncated task vectors: approximate (arXiv 2502.04959)"
     name: ClassVar[str] = "iso_cts"
     order_free: ClassVar[bool] = False
+    copies: ClassVar[int] = 20
     reference: ClassVar[str] = "arXiv 2502.04959, approximate stream"
     common: float = .8 # share of the directions that tasks have in common
 
