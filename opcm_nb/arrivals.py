@@ -17,6 +17,7 @@ from fastcore.basics import patch
 from torch import Tensor
 from tqdm import tqdm
 
+from .adapters import adapted
 from .checkpoints import Checkpoint, Digest, check_same, check_values, content_hash, open_checkpoint, part_hash, tensor_digest
 from .export import FILES
 from .layers import Layer, classify, pieces, split_stack
@@ -104,6 +105,7 @@ def open(cls:Arrivals, state: Path | str, # a state folder
     "Continue a stream at its last committed arrival"
     folder = StateFolder.open(state)
     m = folder.manifest
+    if m.get("lora"): raise OpcmError(f"{state}: a state of adapters alone; open it with lora.AdapterMerger")
     source, revision = m["base"]["source"], m["base"]["revision"]
     if base is None and source.endswith("in memory"):
         raise OpcmError(f"{state}: its base was a model in memory; pass it as base=")
@@ -123,7 +125,9 @@ class _Newcomer:
 @patch
 def _newcomer(self:Arrivals, expert, statistics, start)-> _Newcomer:
     "Everything about an expert that headers and records tell, checked"
-    expert, record = open_checkpoint(expert), open_checkpoint(expert).record
+    is_adapter = isinstance(expert, (str, Path)) and (Path(expert).expanduser() / "adapter_config.json").exists()
+    expert = adapted(self.base, expert) if is_adapter else open_checkpoint(expert)
+    record = expert.record
     statistics = self._statistics(statistics)
     if self.tangent != record.get("tangent", False):
         raise OpcmError(f"{expert.source}: a tangent expert, whose weights mean nothing to an ordinary merge; create a state with tangent" if not self.tangent
@@ -179,7 +183,8 @@ def _tau(self:Arrivals, layer: Layer, new: _Newcomer, rows: slice)-> tuple[Tenso
     n, e = layer.name, new.pairs[layer.name]
     w0, w = self.base.read(n, rows), new.expert.read(e, rows)
     before = w0 if new.start is self.base or self.rule.averages else new.start.read(new.starts[n], rows)
-    tau = w.to(self.device, self.dtype, copy=True).sub_(before.to(self.device, self.dtype))
+    if hasattr(new.expert.tensors, "task_vector"): tau = new.expert.tensors.task_vector(e, rows).to(self.device, self.dtype).expand_as(w).contiguous()
+    else: tau = w.to(self.device, self.dtype, copy=True).sub_(before.to(self.device, self.dtype))
     if not math.isfinite(sum_squares(tau)): raise OpcmError(f"{new.expert.where(e)}: {e} holds NaN or infinite values; nothing was merged")
     tau = split_stack(layer, tau)
     return self.pre(tau, layer.linear, tensor_digest(w)) if self.pre else tau, w0, w

@@ -40,7 +40,7 @@ class Checkpoint:
     aliases: dict[str, str] = field(default_factory=dict) # tied name -> canonical name
 
     def __post_init__(self):
-        lazy, seen = isinstance(self.tensors, SafeTensors), {}
+        lazy, seen = hasattr(self.tensors, "spec"), {}
         for name in self.tensors:
             if lazy: self.specs[name] = self.tensors.spec(name); continue
             x = self.tensors[name]
@@ -51,13 +51,16 @@ class Checkpoint:
             first = seen.setdefault(place, name) if x.numel() and not x.is_meta else name
             if first != name: self.aliases[name] = first
 
-    def read(self, name: str, rows: slice = slice(None))-> Tensor:
-        "One tensor, or rows of it, on the CPU, in its stored dtype"
-        try:
-            if rows == slice(None): return self.tensors[name].detach().cpu()
-            return self.tensors.rows(name, rows) if hasattr(self.tensors, "rows") else self.tensors[name][rows].detach().cpu()
-        except (OSError, RuntimeError, SafetensorError) as e:
-            raise OpcmError(f"{self.where(name)}: cannot read {name} ({e}); copy or download it again") from None
+# %% ../nbs/merging/04_checkpoints.ipynb #1a52147f
+@patch
+def read(self:Checkpoint, name: str, rows: slice = slice(None))-> Tensor:
+    "One tensor, or rows of it, on the CPU, in its stored dtype"
+    try:
+        if rows == slice(None): return self.tensors[name].detach().cpu()
+        return self.tensors.rows(name, rows) if hasattr(self.tensors, "rows") else self.tensors[name][rows].detach().cpu()
+    except (OSError, RuntimeError, SafetensorError) as e:
+        if "allocate memory" in str(e): raise MemoryError(f"no memory left to read {name}; lower max_memory") from None
+        raise OpcmError(f"{self.where(name)}: cannot read {name} ({e}); copy or download it again") from None
 
 # %% ../nbs/merging/04_checkpoints.ipynb #734c73af
 @patch
@@ -97,8 +100,9 @@ def content_hash(digests: dict[str, str] # canonical name -> digest
     lines = "\n".join(f"{n} {d}" for n, d in sorted(digests.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
 
+# %% ../nbs/merging/04_checkpoints.ipynb #2691167e
 @patch
-def rows(self:Checkpoint, name: str, most: float = 1 << 24 # entries to read at once
+def rows(self:Checkpoint, name: str, most: float = 1 << 22 # entries to read at once
         )-> Iterator[slice]:
     "Rows of a tensor that are read one after another"
     shape = self.specs[name].shape
@@ -158,8 +162,7 @@ def weight_files(folder: Path)-> tuple[list[Path], Path | None]: # files, index
     found = next((folder / n for n in _WEIGHTS if (folder / n).exists()), None)
     if found is None:
         if (folder / "adapter_config.json").exists():
-            raise OpcmError(f"{folder}: a PEFT adapter, not a full checkpoint; merge it into its base first "
-                            "(`merge_and_unload`)")
+            raise OpcmError(f"{folder}: a PEFT adapter, not a full checkpoint; add it to a state of its base")
         files = [p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".pt", ".pth")]
         if len(files) == 1 and not re.search(r"-of-(?!00001)\d{5}", files[0].name): return files, None
         raise OpcmError(f"{folder}: not a checkpoint folder: none of {', '.join(_WEIGHTS)}")

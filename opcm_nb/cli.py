@@ -22,10 +22,11 @@ from .arrivals import float_dtype
 from .checkpoints import open_checkpoint
 from .diagnostics import summary, text_table
 from .export import check_destination
+from .lora import AdapterMerger
 from .merger import FLOATS, ContinualMerger
 from .plan import plan, show_plan
 from .rules.registry import promises
-from .state import StateFolder, arrival_trace
+from .state import StateFolder, arrival_trace, read_manifest
 from .tensorfiles import OpcmError, human_size, need_space
 
 # %% ../nbs/merging/11_cli.ipynb #e991f7f4
@@ -81,11 +82,15 @@ def opcm_create(base:str, # Model that all experts were fine-tuned from: folder,
                 dtype:str="float32", # Of the accumulator: float32 or float64
                 device:str="cpu", # Where the arithmetic is done
                 tangent:store_true=False, # The experts were fine-tuned in tangent space (opcm_finetune --tangent)
+                lora:store_true=False, # Of LoRA adapters alone, merged in the space that they span
                 overwrite:store_true=False, # Replace an existing state
                 dry_run:store_true=False, # Print the plan and stop
                 debug:store_true=False, # Show tracebacks
                )->None:
     "Start a stream of arrivals: no expert merged yet"
+    if lora:
+        if pre or only or tangent or dry_run: raise ValueError("--lora goes with --rule and --overwrite alone")
+        AdapterMerger.create(base, state, rule, overwrite); print(f"{state}: ready for the first adapter (opcm_add {state} ADAPTER)"); return
     kw = dict(rule=rule, pre=pre, only=only, dtype=dtype, device=device, tangent=tangent, progress=True)
     if dry_run: print(show_plan(plan(ContinualMerger.create(base, **kw)))); return
     ContinualMerger.create(base, state, overwrite=overwrite, **kw)
@@ -94,7 +99,7 @@ def opcm_create(base:str, # Model that all experts were fine-tuned from: folder,
 # %% ../nbs/merging/11_cli.ipynb #9d22d2e9
 @command
 def opcm_add(state:str, # State folder
-             expert:str, # Fine-tuned copy of the base; further ones may follow
+             expert:str, # Fine-tuned copy of the base, or a LoRA adapter; further ones may follow
              name:str=None, # Name of the arrival (one expert); from the path when left out
              base:str=None, # Where the base is now, if it moved
              statistics:str=None, # What the rule needs of this expert (one expert), made by opcm_statistics
@@ -108,15 +113,27 @@ def opcm_add(state:str, # State folder
     "Fold experts into the state, one commit each"
     experts = expert if isinstance(expert, list) else [expert]
     if (name or statistics or start) and len(experts) > 1: raise ValueError("--name, --statistics and --start need exactly one expert")
+    if read_manifest(Path(state)).get("lora"): _add_adapters(state, experts, name, force, bool(statistics or start or dry_run)); return
     merger = ContinualMerger.open(state, base, device=device, max_memory=max_memory)
     if dry_run: _dry_add(merger, experts, statistics, start); return
     for e in experts: print(_said(merger.add(e, name, force, progress=True, statistics=statistics, start=start)))
+
+def _add_adapters(state: str, experts: list[str], name: str | None, force: bool, more: bool):
+    if more: raise ValueError("a state of adapters takes them with --name and --force alone")
+    for e in experts: print(_said(AdapterMerger.open(state).add(e, name, force)))
 
 def _dry_add(merger: ContinualMerger, experts: list[str], statistics: str | None = None, start: str | None = None):
     for e in experts: print(f"{merger._newcomer(e, statistics, start).expert.source}: fits the base")
     p = plan(merger)
     if merger.state.path: need_space(merger.state.path, p["write"])
     print(show_plan(p))
+
+# %% ../nbs/merging/11_cli.ipynb #36dc1818
+def _export_adapters(merger: AdapterMerger, out: str, base: str | None, rank: int | None, overwrite: bool, max_shard_size: str):
+    "One adapter, or the base with everything merged"
+    if rank is None: merger.export(out, base, overwrite, max_shard_size); print(f"{out}: written ({merger.totals.t} adapters)"); return
+    error = merger.export_adapter(out, rank or None, overwrite)
+    print(f"{out}: written as one adapter ({merger.totals.t} merged; relative error of the truncation {error:.1e})")
 
 # %% ../nbs/merging/11_cli.ipynb #72526c6e
 @command
@@ -154,6 +171,7 @@ def opcm_export(state:str, # State folder
                 preserve_from:str=None, # Expert to take them from; the base when left out
                 dtype:str=None, # float16, bfloat16, float32 or float64; the base's when left out
                 base:str=None, # Where the base is now, if it moved
+                rank:int=None, # Of a state of adapters: write one adapter of this rank (0: high enough to be exact) instead of a full model
                 max_shard_size:str="5GB", # Of the weight files
                 device:str="cpu", # Where the arithmetic is done
                 max_memory:str=None, # For what is worked on, such as 2GB; half of what is free when left out
@@ -162,6 +180,8 @@ def opcm_export(state:str, # State folder
                 debug:store_true=False, # Show tracebacks
                )->None:
     "Write the merged model as a checkpoint of the base's library"
+    if read_manifest(Path(state)).get("lora"): _export_adapters(AdapterMerger.open(state), out, base, rank, overwrite, max_shard_size); return
+    if rank is not None: raise ValueError("--rank is for states of adapters (opcm_create --lora)")
     merger = ContinualMerger.open(state, base, device=device, max_memory=max_memory)
     solver = merger.solver(rule or None)
     merger.preserved(preserve, preserve_from)
@@ -189,7 +209,7 @@ def opcm_status(state:str, # State folder
     m, rows = folder.manifest, folder.rows()
     settings = "".join(f" {k}={v}" for k, v in m["rule"]["settings"].items())
     print(f"rule      {m['rule']['name']}{settings}, accumulated in {m['dtype']}")
-    print(f"base      {m['base']['source']} {m['base']['revision'] or ''} sha256 {m['base']['hash'][:16]}")
+    print(f"base      {m['base']['source']} {m['base']['revision'] or ''}{' sha256 ' * bool(m['base']['hash'])}{m['base']['hash'][:16]}")
     print(f"arrivals  {m['totals']['t']}\n")
     print(text_table(_arrivals(m, summary(rows))))
     if layers and rows: print("\n" + text_table([r for r in rows if r["t"] == rows[-1]["t"]]))

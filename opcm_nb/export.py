@@ -36,7 +36,7 @@ def model_card(manifest: dict # of the state that is exported
 {len(arrivals)} experts merged one after another with the rule `{rule['name']}` (settings: {settings};
 accumulated in {manifest['dtype']}) by opcm_nb {__version__} on torch {torch.__version__.split('+')[0]}.
 
-Base: `{Path(base['source']).name if not base.get('revision') else base['source']}`, content hash `{base['hash'][:16]}`.
+Base: `{Path(base['source']).name if not base.get('revision') else base['source']}`{f", content hash `{base['hash'][:16]}`" if base['hash'] else ""}.
 
 | arrival | expert | norm of its task vector | content hash |
 |---|---|---|---|

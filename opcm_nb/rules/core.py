@@ -50,13 +50,11 @@ class Rule:
         "Name of each setting and its value"
         return asdict(self)
 
-    def slot_specs(self, stack: tuple[int, ...], linear: bool, dtype: torch.dtype # shape, role and accumulator of one parameter
-                  )-> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    def slot_specs(self, stack: tuple[int, ...], linear: bool, dtype: torch.dtype)-> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         "Shape and dtype of what is kept for one parameter"
         return {s: (stack, dtype) for s in self.keeps}
 
-    def measure(self, stream: Callable[[], Iterator[tuple[Tensor, dict[str, Tensor]]]], # fresh (tau, slots) pairs
-               )-> dict[str, float]:
+    def measure(self, stream: Callable[[], Iterator[tuple[Tensor, dict[str, Tensor]]]])-> dict[str, float]: # fresh (tau, slots) pairs
         "Scalars that `add` needs from the whole task vector; each use of `stream` reads it once"
         return {}
 
