@@ -193,8 +193,8 @@ def _tau(self:Arrivals, layer: Layer, new: _Newcomer, rows: slice)-> tuple[Tenso
 @dataclass
 class _Seen:
     "What one pass over a parameter of an expert finds"
-    base: Digest
-    expert: Digest
+    base: Digest | str # in the end the hexadecimal, which travels between processes
+    expert: Digest | str
     brought: str = "" # digest of its statistics
     square: float = 0. # of its task vector
     squares: dict[str, float] = field(default_factory=dict) # of each slot
@@ -214,6 +214,7 @@ def _fold_one(self:Arrivals, layer: Layer, step, new: _Newcomer, write, measured
             for slot, x in kept.items():
                 if x.is_floating_point(): seen.squares[slot] = seen.squares.get(slot, 0.) + sum_squares(x)
                 write(f"{slot}.{n}", x, rows.start or 0)
+    seen.base, seen.expert = str(seen.base), str(seen.expert)
     return seen
 
 # %% ../nbs/merging/07_arrivals.ipynb #c78d76b4
@@ -224,12 +225,18 @@ def _stream(self:Arrivals, new: _Newcomer)-> Iterator[tuple[Tensor, dict]]:
         for piece, rows in self.pieces(layer): yield self._tau(piece, new, rows)[0], self._slots(piece, None, rows)
 
 @patch
+def share(self:Arrivals)-> list[Layer]:
+    "The parameters that this process works on: all, unless it is one of several (see `distributed`)"
+    return self.layers
+
+@patch
 def _fold(self:Arrivals, step, new: _Newcomer, write, progress: bool)-> dict[str, _Seen]: # parameter -> what was seen
     "Fold one expert into (or, with the rule's `remove`, out of) every parameter"
     measured = self.rule.measure(lambda: self._stream(new)) | dict(t=self.totals.t)
     one = lambda layer: self._fold_one(layer, step, new, write, measured)
-    folded = side_by_side(one, self.layers, self.threads, ahead=4)
-    return {layer.name: seen for layer, seen in zip(tqdm(self.layers, desc="merging", disable=not progress), folded)}
+    mine = self.share()
+    folded = side_by_side(one, mine, self.threads, ahead=4)
+    return {layer.name: seen for layer, seen in zip(tqdm(mine, desc="merging", disable=not progress), folded)}
 
 def _hash(seen: dict[str, _Seen], of: str)-> str:
     return content_hash({n: str(d) for n, s in seen.items() if (d := getattr(s, of))})

@@ -22,6 +22,7 @@ from .arrivals import float_dtype
 from .checkpoints import open_checkpoint
 from .diagnostics import summary, text_table
 from .export import check_destination
+from .distributed import open_merger
 from .lora import AdapterMerger
 from .merger import FLOATS, ContinualMerger
 from .plan import plan, show_plan
@@ -68,6 +69,10 @@ def command(func):
     return run
 
 # %% ../nbs/merging/11_cli.ipynb #3b9c9bf9
+def _tell(text: str):
+    "Print, once if several processes share the work"
+    if os.environ.get("RANK", "0") == "0": print(text)
+
 def _said(record: dict)-> str:
     note = f" ({record['note']})" if "note" in record else ""
     return f"{record['name']}: merged, task vector norm {record['norm']:.4g}{note}"
@@ -114,9 +119,9 @@ def opcm_add(state:str, # State folder
     experts = expert if isinstance(expert, list) else [expert]
     if (name or statistics or start) and len(experts) > 1: raise ValueError("--name, --statistics and --start need exactly one expert")
     if read_manifest(Path(state)).get("lora"): _add_adapters(state, experts, name, force, bool(statistics or start or dry_run)); return
-    merger = ContinualMerger.open(state, base, device=device, max_memory=max_memory)
+    merger = open_merger(state, base, device=device, max_memory=max_memory)
     if dry_run: _dry_add(merger, experts, statistics, start); return
-    for e in experts: print(_said(merger.add(e, name, force, progress=True, statistics=statistics, start=start)))
+    for e in experts: _tell(_said(merger.add(e, name, force, progress=True, statistics=statistics, start=start)))
 
 def _add_adapters(state: str, experts: list[str], name: str | None, force: bool, more: bool):
     if more: raise ValueError("a state of adapters takes them with --name and --force alone")
@@ -149,10 +154,10 @@ def opcm_remove(state:str, # State folder
     "Fold experts out of the state, one commit each"
     experts = expert if isinstance(expert, list) else [expert]
     if (statistics or start) and len(experts) > 1: raise ValueError("--statistics and --start need exactly one expert")
-    merger = ContinualMerger.open(state, base, device=device, max_memory=max_memory)
+    merger = open_merger(state, base, device=device, max_memory=max_memory)
     for e in experts:
         gone = merger.remove(e, progress=True, statistics=statistics, start=start)
-        print(f"{gone['name']}: removed, {merger.totals.t} experts left")
+        _tell(f"{gone['name']}: removed, {merger.totals.t} experts left")
 
 # %% ../nbs/merging/11_cli.ipynb #24c1ba91
 @command

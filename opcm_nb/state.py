@@ -92,8 +92,11 @@ class Generation:
         for old in state.path.glob("gen-*"):         # what an interrupted arrival left behind
             if old.name != state.manifest["generation"]: shutil.rmtree(old)
         self.folder.mkdir()
+        self._open(specs)
+
+    def _open(self, specs: dict[str, Spec], join: bool = False):
         self.tensors = None
-        try: self.tensors = TensorFolder(self.folder, specs, stem="state", max_shard_size="4GB")
+        try: self.tensors = TensorFolder(self.folder, specs, stem="state", max_shard_size="4GB", join=join)
         except BaseException: self.discard(); raise
         self.write = self.tensors.write
 

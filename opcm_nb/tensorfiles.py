@@ -94,7 +94,7 @@ def rows(self:SafeTensors, name: str, rows: slice)-> Tensor:
 # %% ../nbs/merging/03_tensorfiles.ipynb #fbbfbb1a
 class TensorFile:
     "A safetensors file of known names and shapes, written tensor by tensor"
-    def __init__(self, path: Path, specs: dict[str, Spec]):
+    def __init__(self, path: Path, specs: dict[str, Spec], join: bool = False): # to a file that another process made
         self.path, self._at, self._left, header, end = path, {}, {}, {"__metadata__": {"format": "pt"}}, 0
         for name, spec in specs.items():
             self._at[name], self._left[name] = (end, spec), spec.shape[0] if spec.shape else 1
@@ -104,7 +104,8 @@ class TensorFile:
         text = json.dumps(header, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
         self._start = 8 + len(text)
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        self._fd = os.open(path, os.O_WRONLY if join else os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        if join: return
         try:
             self._put(struct.pack("<Q", len(text)) + text, 0)
             if end and hasattr(os, "posix_fallocate"): os.posix_fallocate(self._fd, self._start, end)
@@ -169,8 +170,8 @@ class TensorFolder:
     "Safetensors shards of known names and shapes in `folder`, with an index when there are several"
     def __init__(self, folder: Path, specs: dict[str, Spec],
                  stem: str = "model", # file name up to the extension
-                 max_shard_size: str = "5GB"):
-        need_space(folder, sum(s.nbytes for s in specs.values()))
+                 max_shard_size: str = "5GB", join: bool = False): # to files that another process made
+        if not join: need_space(folder, sum(s.nbytes for s in specs.values()))
         stem = stem.replace("{", "{{").replace("}", "}}")     # a file name, not a format
         meta = {k: torch.empty(s.shape, dtype=s.dtype, device="meta") for k, s in specs.items()}
         plan = split_torch_state_dict_into_shards(
@@ -178,9 +179,9 @@ class TensorFolder:
         self.folder, self._index, self._to, self._files = folder, None, plan.tensor_to_filename, {}
         try:
             for f, names in plan.filename_to_tensors.items():
-                self._files[f] = TensorFile(folder / f, {n: specs[n] for n in names})
+                self._files[f] = TensorFile(folder / f, {n: specs[n] for n in names}, join)
         except BaseException: self.abort(); raise
-        if plan.is_sharded:
+        if plan.is_sharded and not join:
             self._index = (f"{stem}.safetensors.index.json",
                            dict(metadata=plan.metadata, weight_map=plan.tensor_to_filename))
 
@@ -193,6 +194,11 @@ class TensorFolder:
 def abort(self:TensorFolder):
     "Give up on all shards"
     for f in self._files.values(): f.abort()
+
+@patch
+def elsewhere(self:TensorFolder, names):
+    "These are written by other processes"
+    for n in names: self._files[self._to[n]]._left[n] = 0
 
 @patch
 def close(self:TensorFolder):
