@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['layer_cost', 'divide', 'DistributedMerger', 'open_merger']
 
-# %% ../nbs/merging/15_distributed.ipynb #1c79662a
+# %% ../nbs/merging/15_distributed.ipynb #568d0a07
 import atexit
 import os
 from contextlib import contextmanager, nullcontext
@@ -19,7 +19,7 @@ from .merger import ContinualMerger
 from .state import Generation, StateFolder, read_manifest
 from .tensorfiles import OpcmError
 
-# %% ../nbs/merging/15_distributed.ipynb #bcb34c09
+# %% ../nbs/merging/15_distributed.ipynb #ed866633
 def layer_cost(layer: Layer)-> float:
     "Operations of one projection, about"
     n = 1.
@@ -36,7 +36,7 @@ def divide(costs: list[float], parts: int)-> list[list[int]]: # positions of eac
         out[least].append(i); load[least] += costs[i]
     return [sorted(part) for part in out]
 
-# %% ../nbs/merging/15_distributed.ipynb #974e0f65
+# %% ../nbs/merging/15_distributed.ipynb #5e9a6544
 class _Shared(StateFolder):
     "A state that several processes write to: the first decides, the others help"
     @contextmanager
@@ -58,6 +58,7 @@ class _Shared(StateFolder):
         _agree(None)
         self.manifest, self._tensors = read_manifest(self.path), None
 
+# %% ../nbs/merging/15_distributed.ipynb #c5111c0a
 class _Helper(Generation):
     "A generation that the first process has begun"
     def __init__(self, state: StateFolder, name: str, specs: dict):
@@ -74,7 +75,7 @@ def _agree(what, error: str = "")-> list:
     if bad := next((f"process {i}: {e}" for i, (_, e) in enumerate(said) if e), None): raise OpcmError(bad)
     return [w for w, _ in said]
 
-# %% ../nbs/merging/15_distributed.ipynb #f9599c5b
+# %% ../nbs/merging/15_distributed.ipynb #bf399ee1
 class DistributedMerger(ContinualMerger):
     "A merger that shares its arrivals with the other processes of a torchrun"
     def __init__(self, state, base, rule, device="cpu", max_memory=None):
