@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from torch import Tensor
 from tqdm import tqdm
 
-from .adapters import adapted
+from .adapters import adapted, adapter_folder
 from .checkpoints import Checkpoint, Digest, check_same, check_values, content_hash, open_checkpoint, part_hash, tensor_digest
 from .export import FILES
 from .layers import Layer, classify, pieces, split_stack
@@ -125,8 +125,8 @@ class _Newcomer:
 @patch
 def _newcomer(self:Arrivals, expert, statistics, start)-> _Newcomer:
     "Everything about an expert that headers and records tell, checked"
-    is_adapter = isinstance(expert, (str, Path)) and (Path(expert).expanduser() / "adapter_config.json").exists()
-    expert = adapted(self.base, expert) if is_adapter else open_checkpoint(expert)
+    folder = adapter_folder(expert)
+    expert = adapted(self.base, folder, str(expert)) if folder else open_checkpoint(expert)
     record = expert.record
     statistics = self._statistics(statistics)
     if self.tangent != record.get("tangent", False):

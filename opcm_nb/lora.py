@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CORE_RULES', 'extend', 'thin_svd', 'AdapterMerger']
 
-# %% ../nbs/merging/14_lora.ipynb #4bac2cd1
+# %% ../nbs/merging/14_lora.ipynb #8932aa02
 import json
 import math
 import shutil
@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .adapters import Adapter, open_adapter
+from .adapters import Adapter, adapter_folder, open_adapter
 from .checkpoints import content_hash, open_checkpoint, tensor_digest
 from .export import check_destination, model_card, write_model
 from .layers import Layer, classify
@@ -28,7 +28,7 @@ from .rules.registry import make_rule
 from .state import MemoryState, StateFolder
 from .tensorfiles import OpcmError, Spec, publish_folder
 
-# %% ../nbs/merging/14_lora.ipynb #fde6ca3e
+# %% ../nbs/merging/14_lora.ipynb #da3f576b
 CORE_RULES = ("opcm", "average", "task_arithmetic") # that commute with a change of orthonormal basis
 
 def extend(Q: Tensor, B: Tensor # [m, k] orthonormal columns, [m, r]
@@ -44,7 +44,7 @@ def thin_svd(left: Tensor, right: Tensor # [m, R], [R, n]
     U, s, Vt = torch.linalg.svd(L @ R.mT, full_matrices=False)
     return Q @ U, s, Vt @ P.mT
 
-# %% ../nbs/merging/14_lora.ipynb #71fb9d88
+# %% ../nbs/merging/14_lora.ipynb #9dea3e89
 def _sites(adapter: Adapter)-> Iterator[tuple[str, Layer, Tensor, Tensor]]: # key, role, [m, r], [r, n]
     "The matrices that an adapter changes, fused ones taken apart"
     for site in adapter.sites:
@@ -62,7 +62,7 @@ class AdapterMerger:
         "Scalars over the whole stream so far"
         return Totals(**self.state.manifest["totals"])
 
-# %% ../nbs/merging/14_lora.ipynb #e6c7176f
+# %% ../nbs/merging/14_lora.ipynb #52e3cf87
 @patch(cls_method=True)
 def create(cls:AdapterMerger, base, # the model that the adapters were trained on: named now, read at a full export
            state: Path | str | None = None, # folder for the state; in memory when left out
@@ -76,7 +76,7 @@ def create(cls:AdapterMerger, base, # the model that the adapters were trained o
                     sites={}, totals=dict(t=0, sum_norm=0., squares={}), arrivals=[])
     return cls(MemoryState(manifest) if state is None else StateFolder.create(state, manifest, overwrite), rule)
 
-# %% ../nbs/merging/14_lora.ipynb #a2da45d8
+# %% ../nbs/merging/14_lora.ipynb #5e000267
 @patch(cls_method=True)
 def open(cls:AdapterMerger, state: Path | str)-> AdapterMerger:
     "Continue a stream of adapters"
@@ -84,7 +84,7 @@ def open(cls:AdapterMerger, state: Path | str)-> AdapterMerger:
     if not folder.manifest.get("lora"): raise OpcmError(f"{state}: a state of whole matrices; open it with merger.ContinualMerger")
     return cls(folder, make_rule(folder.manifest["rule"]["name"], **folder.manifest["rule"]["settings"]))
 
-# %% ../nbs/merging/14_lora.ipynb #4b23f8c8
+# %% ../nbs/merging/14_lora.ipynb #512c30ca
 @patch
 def _kept(self:AdapterMerger, key: str, m: int, n: int)-> dict[str, Tensor]:
     if key not in self.state.manifest["sites"]: return dict(Q=torch.zeros(m, 0).double(), P=torch.zeros(n, 0).double()) | {s: torch.zeros(0, 0).double() for s in self.rule.keeps}
@@ -103,12 +103,12 @@ def _folded(self:AdapterMerger, adapter: Adapter)-> Iterator[tuple[str, Layer, d
         rows = self.rule.add(cores, T, layer.linear, dict(t=self.totals.t, statistics=None)) or []
         yield key, layer, dict(Q=Q, P=P) | {s: x[0] for s, x in cores.items()}, square, [dict(layer=key, part=0, **r) for r in rows]
 
-# %% ../nbs/merging/14_lora.ipynb #02ccdc07
+# %% ../nbs/merging/14_lora.ipynb #65388695
 @patch
-def add(self:AdapterMerger, folder: Path | str, # of an adapter, as PEFT saves it
+def add(self:AdapterMerger, folder: Path | str, # of an adapter, as PEFT saves it, or a hub id
         name: str | None = None, force: bool = False)-> dict: # the arrival's record
     "Fold one adapter in and commit"
-    adapter = open_adapter(folder)
+    adapter = open_adapter(adapter_folder(folder) or folder)
     digest = content_hash({f"{site}.{k}": tensor_digest(adapter.tensors[n]) for site, pair in adapter.sites.items() for k, n in pair.items()} | {"scale": str([adapter.scale(s, 1) for s in adapter.sites])})
     with self.state.lock():
         old, name = self.state.manifest, name or Path(folder).name
@@ -121,7 +121,7 @@ def add(self:AdapterMerger, folder: Path | str, # of an adapter, as PEFT saves i
         self._commit(slots, *self._after(adapter, name, digest, new, slots))
     return self.state.manifest["arrivals"][-1]
 
-# %% ../nbs/merging/14_lora.ipynb #5ba0030c
+# %% ../nbs/merging/14_lora.ipynb #8ec28993
 @patch
 def _after(self:AdapterMerger, adapter: Adapter, name: str, digest: str, new: dict, slots: dict)-> tuple[dict, list]:
     "Manifest and diagnostics after an arrival"
@@ -141,7 +141,7 @@ def _commit(self:AdapterMerger, slots: dict[str, Tensor], manifest: dict, rows: 
         self.state.commit(generation, manifest, rows)
     except BaseException: generation.discard(); raise
 
-# %% ../nbs/merging/14_lora.ipynb #b53f1e90
+# %% ../nbs/merging/14_lora.ipynb #6807e68c
 @patch
 def factors(self:AdapterMerger)-> Iterator[tuple[str, Tensor, Tensor]]: # parameter, [m, R], [R, n]
     "The merged task vector of each parameter, as two factors"
@@ -157,7 +157,7 @@ def factors(self:AdapterMerger)-> Iterator[tuple[str, Tensor, Tensor]]: # parame
         elif fused_dim == 0: yield site, torch.block_diag(*lefts), torch.cat(rights)
         else: yield site, torch.cat(lefts, 1), torch.block_diag(*rights)
 
-# %% ../nbs/merging/14_lora.ipynb #015a08cb
+# %% ../nbs/merging/14_lora.ipynb #d56ac182
 @patch
 def export(self:AdapterMerger, out: Path | str, base=None, # where the base is now, if it moved
            overwrite: bool = False, max_shard_size: str = "5GB")-> Path:
@@ -178,7 +178,7 @@ def export(self:AdapterMerger, out: Path | str, base=None, # where the base is n
     write_model(base, tensors(), base.specs, out, model_card(self.state.manifest), max_shard_size)
     return out
 
-# %% ../nbs/merging/14_lora.ipynb #b501b833
+# %% ../nbs/merging/14_lora.ipynb #07fea0c6
 @patch
 def export_adapter(self:AdapterMerger, out: Path | str, rank: int | None = None, # of every matrix; enough to be exact when left out
                    overwrite: bool = False)-> float: # relative error of the truncation
@@ -201,7 +201,7 @@ def export_adapter(self:AdapterMerger, out: Path | str, rank: int | None = None,
     self._write_adapter(out, tensors, config, f"Rank {k}; relative error of the truncation {error:.2e}.")
     return error
 
-# %% ../nbs/merging/14_lora.ipynb #885ffab4
+# %% ../nbs/merging/14_lora.ipynb #633381ab
 @patch
 def _write_adapter(self:AdapterMerger, out: Path, tensors: dict[str, Tensor], config: dict, note: str):
     work = out.with_name(f".{out.name}.new")
