@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Adapter', 'open_adapter', 'adapter_folder', 'adapted']
 
-# %% ../nbs/merging/13_adapters.ipynb #5c453715
+# %% ../nbs/merging/13_adapters.ipynb #b4d23776
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ from .checkpoints import HUB_ID, Checkpoint, hub_folder, open_files
 from .layers import classify
 from .tensorfiles import OpcmError, Spec
 
-# %% ../nbs/merging/13_adapters.ipynb #5f25d4e9
+# %% ../nbs/merging/13_adapters.ipynb #1f981ef9
 _SITE = re.compile(r"^base_model\.model\.(.+)\.(lora_A|lora_B)(?:\.default)?\.weight$|^base_model\.model\.(.+)\.(lora_embedding_A|lora_embedding_B)(?:\.default)?$")
 _FULL = "apply it to its base first (PEFT's `merge_and_unload`), and add the full model"
 
@@ -33,7 +33,7 @@ def _refusal(config: dict)-> str:
     init = str(config.get("init_lora_weights", True)).lower()
     return f"was initialised by {init}, which changes the base" if init.startswith(("pissa", "olora", "corda", "loftq")) else ""
 
-# %% ../nbs/merging/13_adapters.ipynb #bd9b8cb4
+# %% ../nbs/merging/13_adapters.ipynb #772fae0b
 @dataclass
 class Adapter:
     "A LoRA adapter: for each parameter, two thin factors of its task vector"
@@ -62,7 +62,7 @@ def open_adapter(folder: Path | str)-> Adapter:
             raise OpcmError(f"{file}: the factors of {site} do not make a matrix ({shapes}); {_FULL}")
     return Adapter(str(folder), config, tensors, sites)
 
-# %% ../nbs/merging/13_adapters.ipynb #8f57d67d
+# %% ../nbs/merging/13_adapters.ipynb #56cb4e55
 @patch
 def scale(self:Adapter, site: str, r: int)-> float:
     "What the product is multiplied by"
@@ -79,7 +79,7 @@ def factors(self:Adapter, site: str, dtype: torch.dtype = torch.float64
     B = B * self.scale(site, len(A))
     return (A.mT, B.mT) if self.config.get("fan_in_fan_out") or "embedding" in self.sites[site]["A"] else (B, A)
 
-# %% ../nbs/merging/13_adapters.ipynb #977c0421
+# %% ../nbs/merging/13_adapters.ipynb #ee37db1f
 class _Tuned(Mapping):
     "A base with an adapter, as a mapping from name to tensor"
     def __init__(self, base: Checkpoint, adapter: Adapter):
@@ -109,6 +109,7 @@ class _Tuned(Mapping):
         x = self.base.read(name, rows)
         return (x.double() + self.task_vector(name, rows)).to(self.spec(name).dtype) if name in self.sites else x
 
+# %% ../nbs/merging/13_adapters.ipynb #49c8c28e
 def adapter_folder(source)-> Path | None:
     "The folder of an adapter, if that is what a path or a hub id names"
     if not isinstance(source, (str, Path)): return None
