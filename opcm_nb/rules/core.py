@@ -42,7 +42,7 @@ class Rule:
     order_free: ClassVar[bool] = False # stream == joint, in every order
     removable: ClassVar[bool] = False # an expert can be folded out again
     averages: ClassVar[bool] = False # averages models: an expert counts from the base, wherever its fine-tuning started
-    copies: ClassVar[int] = 12 # of a matrix, in the accumulator's dtype, that a step or a solution holds at once
+    copies: ClassVar[int] = 13 # of a matrix, in the accumulator's dtype, that a step or a solution holds at once
     needs: ClassVar[str] = "" # statistics that each expert must bring: `gram` or `fisher`
     reference: ClassVar[str] = ""
 

@@ -58,7 +58,7 @@ class Dop(Rule):
     name: ClassVar[str] = "dop"
     keeps: ClassVar[dict[str, str]] = {"M": "merged delta of DOP"}
     decides: ClassVar[tuple[str, ...]] = ("weight", "solver")
-    copies: ClassVar[int] = 30
+    copies: ClassVar[int] = 31
     reference: ClassVar[str] = "DOP, NeurIPS 2025"
     weight: float = .8 # of the merged model against the newcomer
     solver: str = "closed" # `closed` (fixed weight) or `adaptive` (as published)
