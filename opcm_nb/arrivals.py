@@ -100,10 +100,11 @@ def create(cls:Arrivals, base, # the model that every expert was fine-tuned from
 def open(cls:Arrivals, state: Path | str, # a state folder
          base=None, # where the base is now, if it moved or was in memory
          rule: Rule | None = None, # the rule object, if it is not in the registry
-         device: str = "cpu", max_memory=None # such as 2GB
+         device: str = "cpu", max_memory=None, # such as 2GB
+         wait: bool = False, # for another process that writes, instead of refusing
         )-> Arrivals:
     "Continue a stream at its last committed arrival"
-    folder = StateFolder.open(state)
+    folder = StateFolder.open(state, wait)
     m = folder.manifest
     if m.get("lora"): raise OpcmError(f"{state}: a state of adapters alone; open it with lora.AdapterMerger")
     source, revision = m["base"]["source"], m["base"]["revision"]

@@ -19,7 +19,7 @@ from pathlib import Path
 from fastcore.script import anno_parser, store_true
 
 from .arrivals import float_dtype
-from .checkpoints import open_checkpoint
+from .checkpoints import open_checkpoint, part_hash
 from .diagnostics import summary, text_table
 from .export import check_destination
 from .distributed import open_merger
@@ -111,6 +111,7 @@ def opcm_add(state:str, # State folder
              start:str=None, # Model that its fine-tuning started at (one expert); the base when left out
              device:str="cpu", # Where the arithmetic is done
              max_memory:str=None, # For what is worked on, such as 2GB; half of what is free when left out
+             wait:store_true=False, # For another process that writes to the state, instead of stopping
              force:store_true=False, # Accept content that is already in
              dry_run:store_true=False, # Check, print the plan and stop
              debug:store_true=False, # Show tracebacks
@@ -118,14 +119,14 @@ def opcm_add(state:str, # State folder
     "Fold experts into the state, one commit each"
     experts = expert if isinstance(expert, list) else [expert]
     if (name or statistics or start) and len(experts) > 1: raise ValueError("--name, --statistics and --start need exactly one expert")
-    if read_manifest(Path(state)).get("lora"): _add_adapters(state, experts, name, force, bool(statistics or start or dry_run)); return
-    merger = open_merger(state, base, device=device, max_memory=max_memory)
+    if read_manifest(Path(state)).get("lora"): _add_adapters(state, experts, name, force, wait, bool(statistics or start or dry_run)); return
+    merger = open_merger(state, base, device=device, max_memory=max_memory, wait=wait)
     if dry_run: _dry_add(merger, experts, statistics, start); return
     for e in experts: _tell(_said(merger.add(e, name, force, progress=True, statistics=statistics, start=start)))
 
-def _add_adapters(state: str, experts: list[str], name: str | None, force: bool, more: bool):
-    if more: raise ValueError("a state of adapters takes them with --name and --force alone")
-    for e in experts: print(_said(AdapterMerger.open(state).add(e, name, force)))
+def _add_adapters(state: str, experts: list[str], name: str | None, force: bool, wait: bool, more: bool):
+    if more: raise ValueError("a state of adapters takes them with --name, --force and --wait alone")
+    for e in experts: print(_said(AdapterMerger.open(state, wait).add(e, name, force)))
 
 def _dry_add(merger: ContinualMerger, experts: list[str], statistics: str | None = None, start: str | None = None):
     for e in experts: print(f"{merger._newcomer(e, statistics, start).expert.source}: fits the base")
@@ -149,12 +150,13 @@ def opcm_remove(state:str, # State folder
                 start:str=None, # Model that its fine-tuning started at (one expert)
                 device:str="cpu", # Where the arithmetic is done
                 max_memory:str=None, # For what is worked on, such as 2GB; half of what is free when left out
+                wait:store_true=False, # For another process that writes to the state, instead of stopping
                 debug:store_true=False, # Show tracebacks
                )->None:
     "Fold experts out of the state, one commit each"
     experts = expert if isinstance(expert, list) else [expert]
     if (statistics or start) and len(experts) > 1: raise ValueError("--statistics and --start need exactly one expert")
-    merger = open_merger(state, base, device=device, max_memory=max_memory)
+    merger = open_merger(state, base, device=device, max_memory=max_memory, wait=wait)
     for e in experts:
         gone = merger.remove(e, progress=True, statistics=statistics, start=start)
         _tell(f"{gone['name']}: removed, {merger.totals.t} experts left")
@@ -203,14 +205,26 @@ def _arrivals(manifest: dict, means: list[dict])-> list[dict]:
     keep = lambda row: {k: v for k, v in row.items() if k in ("t", "name", "norm_tau", "lambda")}
     return [keep(row) | means.get(row["t"], {}) for row in arrival_trace(manifest)]
 
+# %% ../nbs/merging/11_cli.ipynb #163c00fa
+def _verified(folder: StateFolder)-> str:
+    "Compare everything with its hash, the base as well where it is still found"
+    m, wrong, base = folder.manifest, folder.verify(), None
+    if wrong: raise OpcmError("; ".join(wrong))
+    try: base = ContinualMerger.open(folder.path).base
+    except (OpcmError, ValueError): pass               # in memory, moved, or of adapters
+    if base and part_hash(base, base, m["only"]) != m["base"]["hash"]: raise OpcmError(f"{base.source}: the base is not the one this state was created with; restore it or pass base=")
+    return f"verified  {len(m['tensors'])} slots and {len(m['reports'])} reports are as they were written; the base {'is, too' if base else 'was not compared'}"
+
 # %% ../nbs/merging/11_cli.ipynb #a4885fc0
 @command
 def opcm_status(state:str, # State folder
                 layers:store_true=False, # Every linear map of the last arrival, too
+                verify:store_true=False, # Read everything that is kept and compare it with its hash, the base as well where it can be found
                 debug:store_true=False, # Show tracebacks
                )->None:
     "What is in a state, and what each arrival did"
     folder = StateFolder.open(state)
+    sound = verify and _verified(folder)
     m, rows = folder.manifest, folder.rows()
     settings = "".join(f" {k}={v}" for k, v in m["rule"]["settings"].items())
     print(f"rule      {m['rule']['name']}{settings}, accumulated in {m['dtype']}")
@@ -218,6 +232,7 @@ def opcm_status(state:str, # State folder
     print(f"arrivals  {m['totals']['t']}\n")
     print(text_table(_arrivals(m, summary(rows))))
     if layers and rows: print("\n" + text_table([r for r in rows if r["t"] == rows[-1]["t"]]))
+    if sound: print(f"\n{sound}")
 
 # %% ../nbs/merging/11_cli.ipynb #a0dc774a
 def _merge_all(base: str, experts: list[str], out: Path, force: bool, overwrite: bool, dtype: str, settings: dict):

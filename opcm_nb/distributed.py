@@ -16,7 +16,7 @@ import torch.distributed as dist
 from .arrivals import Arrivals
 from .layers import Layer
 from .merger import ContinualMerger
-from .state import Generation, StateFolder, read_manifest
+from .state import Generation, StateFolder
 from .tensorfiles import OpcmError
 
 # %% ../nbs/merging/15_distributed.ipynb #ed866633
@@ -43,7 +43,7 @@ class _Shared(StateFolder):
     def lock(self):
         with super().lock() if dist.get_rank() == 0 else nullcontext():
             _agree(None)                                        # the first has the lock
-            self.manifest, self._tensors = read_manifest(self.path), None
+            self.refresh()
             yield
 
     def begin(self, specs):
@@ -53,10 +53,11 @@ class _Shared(StateFolder):
 
     def commit(self, generation, manifest, rows):
         if dist.get_rank(): generation.tensors.close()
-        _agree(None)                                            # everything is on disk
+        parts = _agree({n: str(d) for n, d in generation.digests.items()})     # everything is on disk
+        generation.digests = {n: d for part in parts for n, d in part.items()}
         if dist.get_rank() == 0: super().commit(generation, manifest, rows)
         _agree(None)
-        self.manifest, self._tensors = read_manifest(self.path), None
+        self.refresh()
 
 # %% ../nbs/merging/15_distributed.ipynb #c5111c0a
 class _Helper(Generation):

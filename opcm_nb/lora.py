@@ -78,9 +78,10 @@ def create(cls:AdapterMerger, base, # the model that the adapters were trained o
 
 # %% ../nbs/merging/14_lora.ipynb #5e000267
 @patch(cls_method=True)
-def open(cls:AdapterMerger, state: Path | str)-> AdapterMerger:
+def open(cls:AdapterMerger, state: Path | str, wait: bool = False # for another process that writes, instead of refusing
+        )-> AdapterMerger:
     "Continue a stream of adapters"
-    folder = StateFolder.open(state)
+    folder = StateFolder.open(state, wait)
     if not folder.manifest.get("lora"): raise OpcmError(f"{state}: a state of whole matrices; open it with merger.ContinualMerger")
     return cls(folder, make_rule(folder.manifest["rule"]["name"], **folder.manifest["rule"]["settings"]))
 

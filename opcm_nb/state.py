@@ -8,48 +8,53 @@ __all__ = ['VERSION', 'read_manifest', 'StateFolder', 'Generation', 'write_rows'
 # %% ../nbs/merging/05_state.ipynb #dd4d4b56
 import csv
 import fcntl
+import io
 import json
-import os
+import re
 import shutil
+import sys
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import torch
 from fastcore.basics import patch
 from torch import Tensor
 
-from .tensorfiles import OpcmError, SafeTensors, Spec, TensorFolder, fsync_folder
+from .checkpoints import Checkpoint, Digest, tensor_digest
+from .tensorfiles import OpcmError, SafeTensors, Spec, TensorFolder, write_durably
 
 # %% ../nbs/merging/05_state.ipynb #af0df4a5
-VERSION = 1 # of the folder's format
+VERSION = 2 # of the folder's format
+
+def _hash(text: str)-> str: return sha256(text.encode()).hexdigest()
+def _own_hash(manifest: dict)-> str: return _hash(json.dumps(manifest, sort_keys=True))
 
 def _write_manifest(folder: Path, manifest: dict):
     "Replace manifest.json in one step"
-    new = folder / "manifest.json.new"
-    with open(new, "w") as f:
-        json.dump(manifest, f, indent=2)
-        f.flush(); os.fsync(f.fileno())
-    os.replace(new, folder / "manifest.json")
-    fsync_folder(folder)
+    write_durably(folder / "manifest.json", json.dumps({**manifest, "sha256": _own_hash(manifest)}, indent=2))
 
 def read_manifest(folder: Path)-> dict:
-    "The manifest of a state folder, refused when it is not one or of another format"
+    "The manifest of a state folder, refused when it is not one, of another format, or not as it was written"
     path = Path(folder) / "manifest.json"
     try: manifest = json.loads(path.read_text())
     except FileNotFoundError: raise OpcmError(f"{folder}: not a state folder (no manifest.json); "
                                               "make one with opcm_create") from None
-    except ValueError as e: raise OpcmError(f"{path}: not valid JSON ({e})") from None
+    except (ValueError, RecursionError) as e: raise OpcmError(f"{path}: not valid JSON ({e}); restore the folder from a copy") from None
     if not isinstance(manifest, dict) or manifest.get("format") != "opcm_nb state": raise OpcmError(f"{path}: not the manifest of an opcm_nb state")
     if manifest.get("version") != VERSION:
         raise OpcmError(f"{path}: format version {manifest.get('version')}, this release reads {VERSION}; "
                         "use the release that wrote it")
+    if manifest.pop("sha256", None) != _own_hash(manifest) or not re.fullmatch(r"None|gen-\d{5,}", str(manifest["generation"])):
+        raise OpcmError(f"{path}: not as it was written; restore the folder from a copy")
     return manifest
 
 # %% ../nbs/merging/05_state.ipynb #ee10f35e
 class StateFolder:
     "Slots and manifest on disk"
     def __init__(self, path: Path, manifest: dict):
-        self.path, self.manifest, self._tensors = Path(path).absolute(), manifest, None
+        self.path, self.manifest, self.wait = Path(path).absolute(), manifest, False
+        self._slots, self._sound = None, set()
 
     @classmethod
     def create(cls, path: Path, manifest: dict, overwrite: bool = False):
@@ -59,16 +64,24 @@ class StateFolder:
             if not overwrite: raise OpcmError(f"{path}: already exists; open it, choose another folder, or overwrite")
             with cls.open(path).lock(): shutil.rmtree(path)   # never what is not a state or is being written
         path.mkdir(parents=True, exist_ok=True)
-        manifest = dict(format="opcm_nb state", version=VERSION, **manifest, generation=None)
+        manifest = dict(format="opcm_nb state", version=VERSION, **manifest, generation=None, tensors={}, reports={})
         try: _write_manifest(path, manifest)
         except BaseException: shutil.rmtree(path, ignore_errors=True); raise
         return cls(path, manifest)
 
 # %% ../nbs/merging/05_state.ipynb #6acb4b49
 @patch(cls_method=True)
-def open(cls:StateFolder, path: Path)-> StateFolder:
+def open(cls:StateFolder, path: Path, wait: bool = False # for another process that writes, instead of refusing
+        )-> StateFolder:
     "The state at its last committed arrival"
-    return cls(path, read_manifest(path))
+    state = cls(path, read_manifest(path))
+    state.wait = wait
+    return state
+
+@patch
+def refresh(self:StateFolder, manifest: dict | None = None):
+    "Go to the last committed arrival"
+    self.manifest, self._slots, self._sound = manifest or read_manifest(self.path), None, set()
 
 @patch
 @contextmanager
@@ -76,12 +89,14 @@ def lock(self:StateFolder):
     "Exclusive right to write; ends with the process that holds it"
     with open(self.path / "lock", "w") as f:
         try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError: raise OpcmError(f"{self.path}: another process is writing to it; "
-                                                "try again when it is done") from None
+        except BlockingIOError:
+            if not self.wait: raise OpcmError(f"{self.path}: another process is writing to it; try again when it is done, or wait for it") from None
+            print(f"{self.path}: waiting for another process", file=sys.stderr)
+            fcntl.flock(f, fcntl.LOCK_EX)
         now = read_manifest(self.path)
         if any(now.get(k) != self.manifest.get(k) for k in ("base", "rule", "dtype", "only")):
             raise OpcmError(f"{self.path}: was created anew by another process; open it again")
-        self.manifest, self._tensors = now, None
+        self.refresh(now)
         yield
 
 # %% ../nbs/merging/05_state.ipynb #1e5c8f46
@@ -95,10 +110,20 @@ class Generation:
         self._open(specs)
 
     def _open(self, specs: dict[str, Spec], join: bool = False):
-        self.tensors = None
+        self.tensors, self.digests = None, {n: Digest(s) for n, s in specs.items()}
         try: self.tensors = TensorFolder(self.folder, specs, stem="state", max_shard_size="4GB", join=join)
         except BaseException: self.discard(); raise
-        self.write = self.tensors.write
+
+    def write(self, name: str, x: Tensor, row: int = 0):
+        "Write one slot, or rows of it, one after another"
+        x = x.detach().cpu()
+        self.tensors.write(name, x, row)
+        self.digests[name].update(x)
+
+    def elsewhere(self, names):
+        "These slots are written by other processes"
+        self.tensors.elsewhere(names)
+        for n in names: del self.digests[n]
 
     def discard(self):
         "Forget what was written and give its disk space back, unless it has been committed"
@@ -107,20 +132,38 @@ class Generation:
 
 # %% ../nbs/merging/05_state.ipynb #04600a8f
 @patch
+def _opened(self:StateFolder)-> Checkpoint:
+    folder = self.path / (self.manifest["generation"] or "nothing merged")
+    if self._slots is None: self._slots = Checkpoint(str(folder), SafeTensors(sorted(folder.glob("*.safetensors"))))
+    return self._slots
+
+@patch
+def _check(self:StateFolder, key: str, x: Tensor | None = None):
+    "Compare a slot, once, with the hash that the manifest has of it"
+    slots = self._opened()
+    if key not in slots.specs: raise OpcmError(f"{slots.source}: {key} is missing; restore the folder from a copy")
+    if key in self._sound: return
+    if (slots.digest(key) if x is None else tensor_digest(x)) != self.manifest["tensors"].get(key):
+        raise OpcmError(f"{slots.where(key)}: {key} is not as it was written; restore the folder from a copy")
+    self._sound.add(key)
+
+@patch
 def read(self:StateFolder, key: str, # `slot.parameter`
          rows: slice = slice(None))-> Tensor:
     "One slot of one parameter, or rows of it"
-    folder = self.path / self.manifest["generation"]
-    if self._tensors is None:
-        if not folder.exists(): raise OpcmError(f"{folder}: gone; another process has added to the state, open it again")
-        self._tensors = SafeTensors(sorted(folder.glob("*.safetensors")))
-    if key not in self._tensors: raise OpcmError(f"{folder}: {key} is missing; the state is damaged")
-    return self._tensors[key] if rows == slice(None) else self._tensors.rows(key, rows)
+    try:
+        x = self._opened().read(key, rows) if key in self._opened().specs else None
+        self._check(key, x if rows == slice(None) else None)
+        return x
+    except OpcmError:
+        if read_manifest(self.path)["generation"] != self.manifest["generation"]:
+            raise OpcmError(f"{self.path}: another process has added to it or taken from it; open it again") from None
+        raise
 
 @patch
 def begin(self:StateFolder, specs: dict[str, Spec])-> Generation:
     "Start writing the next generation"
-    return Generation(self, self.manifest["totals"]["t"] + 1, specs)
+    return Generation(self, int((self.manifest["generation"] or "gen-0")[4:]) + 1, specs)
 
 # %% ../nbs/merging/05_state.ipynb #2bb19d89
 @patch
@@ -128,27 +171,52 @@ def commit(self:StateFolder, generation: Generation, manifest: dict, rows: list[
     "Make a finished generation the current one"
     generation.tensors.close()
     (self.path / "reports").mkdir(exist_ok=True)
+    reports = dict(self.manifest["reports"])
     for t in sorted({r["t"] for r in rows}):
-        write_rows(self.path / f"reports/{t:05}.csv", [r for r in rows if r["t"] == t])
-    old = self.manifest["generation"]
-    manifest = {**manifest, "generation": generation.folder.name}
+        text = _csv([r for r in rows if r["t"] == t])
+        write_durably(self.path / f"reports/{t:05}.csv", text)
+        reports[str(t)] = _hash(text)
+    old, tensors = self.manifest["generation"], {n: str(d) for n, d in sorted(generation.digests.items())}
+    manifest = {**manifest, "generation": generation.folder.name, "tensors": tensors, "reports": reports}
     _write_manifest(self.path, manifest)
-    self.manifest, self._tensors = manifest, None
+    self.refresh(manifest)
     if old: shutil.rmtree(self.path / old, ignore_errors=True)
 
 # %% ../nbs/merging/05_state.ipynb #1c3acc7a
 @patch
+def _report(self:StateFolder, t: int)-> str:
+    "Diagnostics of one committed arrival, as they were written; some rules have none"
+    if str(t) not in self.manifest["reports"]: return ""
+    path = self.path / f"reports/{t:05}.csv"
+    text = path.read_bytes().decode(errors="replace") if path.exists() else ""
+    if _hash(text) != self.manifest["reports"][str(t)]: raise OpcmError(f"{path}: not as it was written; restore the folder from a copy")
+    return text
+
+@patch
 def rows(self:StateFolder)-> list[dict]:
     "Diagnostics of all committed arrivals"
-    files = (self.path / f"reports/{t + 1:05}.csv" for t in range(self.manifest["totals"]["t"]))
-    return [row for f in files if f.exists() for row in read_rows(f)]
+    return [row for t in range(1, self.manifest["totals"]["t"] + 1) for row in _parsed(io.StringIO(self._report(t)))]
+
+@patch
+def verify(self:StateFolder)-> list[str]: # what is wrong; nothing when all is as it was written
+    "Read everything and compare it with its hash"
+    wrong, self._sound = [], set()
+    checks = [(self._check, key) for key in self.manifest["tensors"]] + [(self._report, t) for t in range(1, self.manifest["totals"]["t"] + 1)]
+    for check, what in checks:
+        try: check(what)
+        except OpcmError as e: wrong.append(str(e))
+    return list(dict.fromkeys(wrong))
 
 # %% ../nbs/merging/05_state.ipynb #1b802e48
-def write_rows(path: Path, rows: list[dict]):
-    "Dictionaries of the same keys as CSV"
-    with open(path, "w", newline="") as f:
+def _csv(rows: list[dict])-> str:
+    with io.StringIO(newline="") as f:
         out = csv.DictWriter(f, rows[0].keys())
         out.writeheader(); out.writerows(rows)
+        return f.getvalue()
+
+def write_rows(path: Path, rows: list[dict]):
+    "Dictionaries of the same keys as CSV"
+    with open(path, "w", newline="") as f: f.write(_csv(rows))
 
 def _number(text: str):
     for kind in (int, float):
@@ -156,9 +224,11 @@ def _number(text: str):
         except ValueError: pass
     return text
 
+def _parsed(lines)-> list[dict]: return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+
 def read_rows(path: Path)-> list[dict]:
     "CSV as dictionaries, numbers as numbers"
-    with open(path, newline="") as f: return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(f)]
+    with open(path, newline="") as f: return _parsed(f)
 
 # %% ../nbs/merging/05_state.ipynb #bc75387c
 class MemoryState:
