@@ -9,7 +9,6 @@ __all__ = ['one_line_errors', 'parse_arguments', 'command', 'opcm_create', 'opcm
 # %% ../nbs/merging/11_cli.ipynb #b65a19df
 import os
 import re
-import shutil
 import sys
 from contextlib import contextmanager
 from functools import wraps
@@ -28,7 +27,7 @@ from .merger import FLOATS, ContinualMerger
 from .plan import plan, show_plan
 from .rules.registry import promises
 from .state import StateFolder, arrival_trace, read_manifest
-from .tensorfiles import OpcmError, human_size, need_space
+from .tensorfiles import OpcmError, human_size, need_space, scratch_folder
 
 # %% ../nbs/merging/11_cli.ipynb #e991f7f4
 def _stop(why, code: int):
@@ -237,12 +236,10 @@ def opcm_status(state:str, # State folder
 # %% ../nbs/merging/11_cli.ipynb #a0dc774a
 def _merge_all(base: str, experts: list[str], out: Path, force: bool, overwrite: bool, dtype: str, settings: dict):
     "Create, add and export through a state beside the destination, which is deleted at the end"
-    scratch = out.resolve().with_name(f".{out.name}.state-{os.getpid()}")
-    try:
+    with scratch_folder(out.resolve(), "state") as scratch:
         merger = ContinualMerger.create(base, scratch, **settings)
         for e in experts: print(_said(merger.add(e, force=force, progress=True)))
         print(f"{merger.export(out, dtype, overwrite, True)}: written ({len(experts)} experts)")
-    finally: shutil.rmtree(scratch, ignore_errors=True)
 
 # %% ../nbs/merging/11_cli.ipynb #737df520
 @command

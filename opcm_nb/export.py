@@ -17,7 +17,7 @@ from torch import Tensor
 
 from . import __version__
 from .checkpoints import Checkpoint, side_files, write_config
-from .tensorfiles import OpcmError, Spec, TensorFolder, need_space, publish_folder
+from .tensorfiles import OpcmError, Spec, TensorFolder, fsync_path, need_space, publish_folder, scratch_folder
 
 # %% ../nbs/merging/06_export.ipynb #e4c55229
 def model_card(manifest: dict # of the state that is exported
@@ -82,10 +82,7 @@ def write_model(base: Checkpoint, # whose layout is kept
     "Write a checkpoint that the base's own library loads"
     out = Path(out).resolve()                      # a link to a folder elsewhere is followed, not replaced
     out.parent.mkdir(parents=True, exist_ok=True)
-    work = out.with_name(f".{out.name}.new-{os.getpid()}")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    try:
+    with scratch_folder(out) as work:
         if out.suffix in FILES[1:]:                # a pickle is written from memory, as torch does it
             need_space(work, sum(s.nbytes for s in specs.values()))
             torch.save(in_memory(tensors, specs), work / out.name)
@@ -100,7 +97,6 @@ def write_model(base: Checkpoint, # whose layout is kept
             finally: shards.abort()
         for name, write in more.items(): write(work / name)
         _publish(base, work, out, card, {s.dtype for n, s in specs.items() if s != base.specs[n]})
-    finally: shutil.rmtree(work, ignore_errors=True)
 
 # %% ../nbs/merging/06_export.ipynb #665921f0
 def _set_dtype(path: Path, dtype: torch.dtype):
@@ -111,7 +107,10 @@ def _set_dtype(path: Path, dtype: torch.dtype):
 # %% ../nbs/merging/06_export.ipynb #0e61ac2a
 def _publish(base: Checkpoint, work: Path, out: Path, card: str, cast: set[torch.dtype]):
     "Add what belongs beside the weights and move everything into place"
-    if out.suffix in FILES: os.replace(work / out.name, out); return
+    if out.suffix in FILES:
+        fsync_path(work / out.name)
+        os.replace(work / out.name, out); fsync_path(out.parent)
+        return
     for f in side_files(base): shutil.copy2(f, work / f.name)
     write_config(base, work)
     if cast and (work / "config.json").exists(): _set_dtype(work / "config.json", cast.pop())

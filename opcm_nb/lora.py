@@ -8,7 +8,6 @@ __all__ = ['CORE_RULES', 'extend', 'thin_svd', 'AdapterMerger']
 # %% ../nbs/merging/14_lora.ipynb #8932aa02
 import json
 import math
-import shutil
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,7 +25,7 @@ from .linalg import sum_squares
 from .rules.core import Rule, Totals
 from .rules.registry import make_rule
 from .state import MemoryState, StateFolder
-from .tensorfiles import OpcmError, Spec, publish_folder
+from .tensorfiles import OpcmError, Spec, publish_folder, scratch_folder
 
 # %% ../nbs/merging/14_lora.ipynb #da3f576b
 CORE_RULES = ("opcm", "average", "task_arithmetic") # that commute with a change of orthonormal basis
@@ -205,11 +204,8 @@ def export_adapter(self:AdapterMerger, out: Path | str, rank: int | None = None,
 # %% ../nbs/merging/14_lora.ipynb #633381ab
 @patch
 def _write_adapter(self:AdapterMerger, out: Path, tensors: dict[str, Tensor], config: dict, note: str):
-    work = out.with_name(f".{out.name}.new")
-    shutil.rmtree(work, ignore_errors=True); work.mkdir(parents=True)
-    try:
+    with scratch_folder(out) as work:
         save_file(tensors, work / "adapter_model.safetensors", metadata={"format": "pt"})
         (work / "adapter_config.json").write_text(json.dumps(config, indent=2))
         (work / "README.md").write_text(f"{model_card(self.state.manifest)}\n{note}\n")
         publish_folder(work, out)
-    finally: shutil.rmtree(work, ignore_errors=True)
