@@ -23,7 +23,7 @@ from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from .tensorfiles import DTYPES, OpcmError, SafeTensors, Spec
+from .tensorfiles import DTYPES, OpcmError, SafeTensors, Spec, first_line
 
 # %% ../nbs/merging/04_checkpoints.ipynb #5e913fec
 @dataclass
@@ -147,7 +147,7 @@ def load_pickled(path: Path)-> dict[str, Tensor]:
     try: d = _load(path)
     except FileNotFoundError: raise OpcmError(f"{path}: no such file") from None
     except Exception as e:
-        why = str(e).splitlines()[0][:90]
+        why = first_line(e)
         raise OpcmError(f"{path}: cut short, or more than plain weights ({why}); copy it again, or save "
                         "`model.state_dict()` instead of the model") from None
     if not isinstance(d, Mapping): raise OpcmError(f"{path}: holds a {type(d).__name__}, not a state dict")
@@ -232,7 +232,7 @@ def _open_clip(source: str)-> Checkpoint:
     if not tag: raise OpcmError(f"{source}: which weights? give them as open_clip:NAME/TAG")
     try: model = open_clip.create_model(name, pretrained=tag)
     except Exception as e:
-        raise OpcmError(f"{source}: open_clip could not make it ({str(e).splitlines()[0][:160]})") from None
+        raise OpcmError(f"{source}: open_clip could not make it ({first_line(e, 160)})") from None
     return Checkpoint(source, model.state_dict(), stem="open_clip_model", module=model)
 
 # %% ../nbs/merging/04_checkpoints.ipynb #8f461b24

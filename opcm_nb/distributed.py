@@ -17,7 +17,7 @@ from .arrivals import Arrivals
 from .layers import Layer
 from .merger import ContinualMerger
 from .state import Generation, StateFolder
-from .tensorfiles import OpcmError
+from .tensorfiles import OpcmError, first_line
 
 # %% ../nbs/merging/15_distributed.ipynb #ed866633
 def layer_cost(layer: Layer)-> float:
@@ -72,7 +72,7 @@ def _agree(what, error: str = "")-> list:
     "What each process has to say; an error of one is everyone's"
     said = [None] * dist.get_world_size()
     try: dist.all_gather_object(said, (what, error))
-    except RuntimeError as e: raise OpcmError(f"another process died ({str(e).splitlines()[0][:80]}); nothing was merged") from None
+    except RuntimeError as e: raise OpcmError(f"another process died ({first_line(e, 80)}); nothing was merged") from None
     if bad := next((f"process {i}: {e}" for i, (_, e) in enumerate(said) if e), None): raise OpcmError(bad)
     return [w for w, _ in said]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from . import __version__
 from .checkpoints import Checkpoint, side_files, write_config
-from .tensorfiles import OpcmError, Spec, TensorFolder, fsync_path, need_space, publish_folder, scratch_folder
+from .tensorfiles import OpcmError, Spec, TensorFolder, first_line, fsync_path, need_space, publish_folder, scratch_folder
 
 # %% ../nbs/merging/06_export.ipynb #e4c55229
 def model_card(manifest: dict # of the state that is exported
@@ -85,7 +85,8 @@ def write_model(base: Checkpoint, # whose layout is kept
     with scratch_folder(out) as work:
         if out.suffix in FILES[1:]:                # a pickle is written from memory, as torch does it
             need_space(work, sum(s.nbytes for s in specs.values()))
-            torch.save(in_memory(tensors, specs), work / out.name)
+            try: torch.save(in_memory(tensors, specs), work / out.name)
+            except RuntimeError as e: raise OSError(f"not written: {first_line(e, 200)}") from None
         else:
             single = out.suffix in FILES
             shards = TensorFolder(work, specs, stem=out.stem if single else base.stem,

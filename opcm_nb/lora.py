@@ -25,7 +25,7 @@ from .linalg import sum_squares
 from .rules.core import Rule, Totals
 from .rules.registry import make_rule
 from .state import MemoryState, StateFolder
-from .tensorfiles import OpcmError, Spec, publish_folder, scratch_folder
+from .tensorfiles import OpcmError, Spec, disk_errors, publish_folder, scratch_folder
 
 # %% ../nbs/merging/14_lora.ipynb #da3f576b
 CORE_RULES = ("opcm", "average", "task_arithmetic") # that commute with a change of orthonormal basis
@@ -63,6 +63,7 @@ class AdapterMerger:
 
 # %% ../nbs/merging/14_lora.ipynb #52e3cf87
 @patch(cls_method=True)
+@disk_errors()
 def create(cls:AdapterMerger, base, # the model that the adapters were trained on: named now, read at a full export
            state: Path | str | None = None, # folder for the state; in memory when left out
            rule: str | Rule = "opcm", overwrite: bool = False, **settings # of the rule
@@ -77,6 +78,7 @@ def create(cls:AdapterMerger, base, # the model that the adapters were trained o
 
 # %% ../nbs/merging/14_lora.ipynb #5e000267
 @patch(cls_method=True)
+@disk_errors()
 def open(cls:AdapterMerger, state: Path | str, wait: bool = False # for another process that writes, instead of refusing
         )-> AdapterMerger:
     "Continue a stream of adapters"
@@ -105,6 +107,7 @@ def _folded(self:AdapterMerger, adapter: Adapter)-> Iterator[tuple[str, Layer, d
 
 # %% ../nbs/merging/14_lora.ipynb #65388695
 @patch
+@disk_errors()
 def add(self:AdapterMerger, folder: Path | str, # of an adapter, as PEFT saves it, or a hub id
         name: str | None = None, force: bool = False)-> dict: # the arrival's record
     "Fold one adapter in and commit"
@@ -159,6 +162,7 @@ def factors(self:AdapterMerger)-> Iterator[tuple[str, Tensor, Tensor]]: # parame
 
 # %% ../nbs/merging/14_lora.ipynb #d56ac182
 @patch
+@disk_errors()
 def export(self:AdapterMerger, out: Path | str, base=None, # where the base is now, if it moved
            overwrite: bool = False, max_shard_size: str = "5GB")-> Path:
     "Write the base with everything merged, as a checkpoint of its library"
@@ -180,6 +184,7 @@ def export(self:AdapterMerger, out: Path | str, base=None, # where the base is n
 
 # %% ../nbs/merging/14_lora.ipynb #07fea0c6
 @patch
+@disk_errors()
 def export_adapter(self:AdapterMerger, out: Path | str, rank: int | None = None, # of every matrix; enough to be exact when left out
                    overwrite: bool = False)-> float: # relative error of the truncation
     "Write everything merged as one adapter, which PEFT loads"

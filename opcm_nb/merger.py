@@ -28,7 +28,7 @@ from .parallel import side_by_side
 from .rules.core import Rule, can_solve
 from .rules.registry import RULES, make_rule, split_settings
 from .state import arrival_trace
-from .tensorfiles import OpcmError, Spec
+from .tensorfiles import OpcmError, Spec, disk_errors
 
 # %% ../nbs/merging/08_merger.ipynb #7ecc59dd
 class ContinualMerger(Arrivals):
@@ -83,7 +83,9 @@ def _rows(self:ContinualMerger, rule: Rule, target, preserve: str, preserve_from
                 w = w.to(self.device, torch.promote_types(w.dtype, self.dtype), copy=True).add_(delta)
             kind = target if target and w0.dtype.is_floating_point else w0.dtype
             w = w.to(kind).cpu()
-            if layer and not math.isfinite(sum_squares(w)): raise OpcmError(f"{n} does not fit into {kind}; export with a wider dtype")
+            if layer and not math.isfinite(sum_squares(w)):
+                if not math.isfinite(sum_squares(w0)): raise OpcmError(f"{self.base.where(n)}: {n} of the base is not finite; restore the base")
+                raise OpcmError(f"{n} does not fit into {kind}; export with a wider dtype")
         return n, w, rows.start or 0, w0
     cut = lambda n: self.pieces(layers[n], rule) if n in layers else [(None, rows) for rows in self.base.rows(n)]
     todo = [(n, layer, rows) for n in self.base.specs if n not in self.base.aliases for layer, rows in cut(n)]
@@ -95,16 +97,16 @@ def merged_rows(self:ContinualMerger, dtype: str | None = None, progress: bool =
                 preserve: str = "", preserve_from=None, **settings # as of `merged`
                )-> Iterator[tuple[list[str], Tensor, int]]:
     "The merged model in pieces: tied names, rows, where they begin"
-    rule, layers, seen = self.solver(rule, **settings), {layer.name for layer in self.layers}, {}
+    rule, layers, seen, rest = self.solver(rule, **settings), {layer.name for layer in self.layers}, {}, {}
     if not self.totals.t: raise OpcmError("no expert has been merged yet; add one first")
     self.check_room(rule)
     bar = tqdm(total=len(self.base.specs) - len(self.base.aliases), desc="writing", disable=not progress)
     for n, w, row, w0 in self._rows(rule, dtype and float_dtype(dtype, FLOATS), preserve, preserve_from):
-        if n in layers: seen.setdefault(n, Digest(self.base.specs[n])).update(w0)
+        (seen if n in layers else rest).setdefault(n, Digest(self.base.specs[n])).update(w0)
         yield self.base.group(n), w, row
         if row + (len(w) if w.ndim else 1) >= (self.base.specs[n].shape or (1,))[0]: bar.update()
     bar.close()
-    self._check_base(content_hash({n: str(h) for n, h in seen.items()}))
+    for of, part in (("hash", seen), ("rest", rest)): self._check_base(content_hash({n: str(h) for n, h in part.items()}), of)
 
 @patch
 def merged(self:ContinualMerger, dtype: str | None = None, # of floating-point tensors; the base's when left out
@@ -139,6 +141,7 @@ def export_specs(self:ContinualMerger, out: Path, dtype: str | None = None, over
 
 # %% ../nbs/merging/08_merger.ipynb #8fcbac1b
 @patch
+@disk_errors()
 def export(self:ContinualMerger, out: Path | str, # a folder, or a .safetensors, .pt, .pth or .bin file
            dtype: str | None = None, # of floating-point tensors; the base's when left out
            overwrite: bool = False, progress: bool = False, max_shard_size: str = "5GB",

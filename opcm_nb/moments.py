@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .backbones import load_backbone, quiet_libraries
 from .cli import command
-from .tensorfiles import OpcmError
+from .tensorfiles import OpcmError, first_line
 
 # %% ../nbs/holistic/02_moments.ipynb #c9295e13
 _NESTS = ("optimizer", "optimizer_state_dict", "optimizer_states")
@@ -26,7 +26,7 @@ def read_optimizer(path: Path | str)-> dict: # `state` and `param_groups`
     "The state of an optimizer in a checkpoint of torch, transformers or Lightning"
     try: found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError: raise OpcmError(f"{path}: no such file") from None
-    except Exception as e: raise OpcmError(f"{path}: cut short, or more than plain tensors ({str(e).splitlines()[0][:90]}); save `optimizer.state_dict()`") from None
+    except Exception as e: raise OpcmError(f"{path}: cut short, or more than plain tensors ({first_line(e)}); save `optimizer.state_dict()`") from None
     while isinstance(found, Mapping) and "param_groups" not in found:
         inner = next((found[k] for k in _NESTS if k in found), None)
         found = inner[0] if isinstance(inner, list) and inner else inner

@@ -40,8 +40,9 @@ def read_manifest(folder: Path)-> dict:
     try: manifest = json.loads(path.read_text())
     except FileNotFoundError: raise OpcmError(f"{folder}: not a state folder (no manifest.json); "
                                               "make one with opcm_create") from None
+    except OSError as e: raise OpcmError(f"{path}: cannot be read ({e.strerror}); see to the disk, or restore the folder from a copy") from None
     except (ValueError, RecursionError) as e: raise OpcmError(f"{path}: not valid JSON ({e}); restore the folder from a copy") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != "opcm_nb state": raise OpcmError(f"{path}: not the manifest of an opcm_nb state")
+    if not isinstance(manifest, dict) or manifest.get("format") != "opcm_nb state": raise OpcmError(f"{path}: not the manifest of an opcm_nb state; restore the folder from a copy")
     if manifest.get("version") != VERSION:
         raise OpcmError(f"{path}: format version {manifest.get('version')}, this release reads {VERSION}; "
                         "use the release that wrote it")
@@ -60,7 +61,7 @@ class StateFolder:
     def create(cls, path: Path, manifest: dict, overwrite: bool = False):
         "A new state folder; an existing non-empty one is refused unless it is a state and `overwrite`"
         path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(p.name != "manifest.json.new" for p in path.iterdir())):   # what a killed create leaves
             if not overwrite: raise OpcmError(f"{path}: already exists; open it, choose another folder, or overwrite")
             with cls.open(path).lock(): shutil.rmtree(path)   # never what is not a state or is being written
         path.mkdir(parents=True, exist_ok=True)
@@ -97,6 +98,8 @@ def lock(self:StateFolder):
         if any(now.get(k) != self.manifest.get(k) for k in ("base", "rule", "dtype", "only")):
             raise OpcmError(f"{self.path}: was created anew by another process; open it again")
         self.refresh(now)
+        for old in self.path.glob("gen-*"):                # what an interrupted arrival left behind
+            if old.name != now["generation"]: shutil.rmtree(old)
         yield
 
 # %% ../nbs/merging/05_state.ipynb #1e5c8f46
@@ -104,8 +107,6 @@ class Generation:
     "The slots of one arrival while they are written"
     def __init__(self, state: StateFolder, number: int, specs: dict[str, Spec]):
         self.state, self.folder = state, state.path / f"gen-{number:05}"
-        for old in state.path.glob("gen-*"):         # what an interrupted arrival left behind
-            if old.name != state.manifest["generation"]: shutil.rmtree(old)
         self.folder.mkdir()
         self._open(specs)
 
