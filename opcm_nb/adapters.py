@@ -7,6 +7,7 @@ __all__ = ['Adapter', 'open_adapter', 'adapter_folder', 'adapted']
 
 # %% ../nbs/merging/13_adapters.ipynb #b4d23776
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,12 +25,27 @@ from .tensorfiles import OpcmError, Spec
 _SITE = re.compile(r"^base_model\.model\.(.+)\.(lora_A|lora_B)(?:\.default)?\.weight$|^base_model\.model\.(.+)\.(lora_embedding_A|lora_embedding_B)(?:\.default)?$")
 _FULL = "apply it to its base first (PEFT's `merge_and_unload`), and add the full model"
 
+_GROUP = re.compile(r"\)[*+?{]|\\\d")      # a repeated group can take for ever to match
+
+def _malformed(config)-> str:
+    "What is wrong with a configuration from anywhere, or nothing"
+    number = lambda x: isinstance(x, (int, float)) and math.isfinite(x)
+    if not isinstance(config, dict): return "is no JSON object"
+    if not number(config.get("lora_alpha", 8)): return f"lora_alpha is {config['lora_alpha']!r}"
+    patterns = config.get("alpha_pattern") or {}
+    if not isinstance(patterns, dict) or not all(map(number, patterns.values())): return f"alpha_pattern is {patterns!r}"
+    for k in patterns:
+        try: re.compile(k)
+        except re.error as e: return f"{k!r} is no pattern ({e})"
+        if _GROUP.search(k): return f"the pattern {k!r} repeats a group"
+    return ""
+
 def _refusal(config: dict)-> str:
     "Why an adapter is not a sum of products, or nothing"
     if config.get("peft_type") != "LORA": return f"is of type {config.get('peft_type')}, not LORA"
     if config.get("use_dora"): return "is a DoRA adapter, which rescales the weights that it adds to"
     if config.get("bias", "none") != "none" or config.get("lora_bias"): return "trained biases too"
-    if config.get("modules_to_save"): return f"holds whole modules ({', '.join(config['modules_to_save'])})"
+    if config.get("modules_to_save"): return f"holds whole modules ({', '.join(map(str, config['modules_to_save']))})"
     init = str(config.get("init_lora_weights", True)).lower()
     return f"was initialised by {init}, which changes the base" if init.startswith(("pissa", "olora", "corda", "loftq")) else ""
 
@@ -47,7 +63,8 @@ def open_adapter(folder: Path | str)-> Adapter:
     folder = Path(folder).expanduser().absolute()
     try: config = json.loads((folder / "adapter_config.json").read_text())
     except FileNotFoundError: raise OpcmError(f"{folder}: not an adapter (no adapter_config.json)") from None
-    except ValueError as e: raise OpcmError(f"{folder / 'adapter_config.json'}: not valid JSON ({e})") from None
+    except (ValueError, RecursionError) as e: raise OpcmError(f"{folder / 'adapter_config.json'}: not valid JSON ({e}); copy or download it again") from None
+    if why := _malformed(config): raise OpcmError(f"{folder / 'adapter_config.json'}: {why}; copy or download it again")
     if why := _refusal(config): raise OpcmError(f"{folder}: {why}; {_FULL}")
     file = next((folder / f for f in ("adapter_model.safetensors", "adapter_model.bin") if (folder / f).exists()), None)
     if file is None: raise OpcmError(f"{folder}: no adapter_model.safetensors or adapter_model.bin beside its configuration")

@@ -42,6 +42,7 @@ class Checkpoint:
     def __post_init__(self):
         lazy, seen = hasattr(self.tensors, "spec"), {}
         for name in self.tensors:
+            if not name.isprintable() or {"", "..", "."} & set(name.split("/")): raise OpcmError(f"{self.source}: {name!r} is no name of a tensor; look where the file comes from")
             if lazy: self.specs[name] = self.tensors.spec(name); continue
             x = self.tensors[name]
             if x.dtype not in DTYPES.values():
@@ -178,7 +179,7 @@ def _weight_map(index: Path)-> dict[str, str]:
         names = json.loads(index.read_text())["weight_map"]
         assert names and all(isinstance(f, str) for f in names.values())
         return names
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError): raise OpcmError(f"{index}: not a weight index; download it again") from None
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError): raise OpcmError(f"{index}: not a weight index; download it again") from None
 
 # %% ../nbs/merging/04_checkpoints.ipynb #065daae8
 def open_files(paths: list[Path], index: Path | None = None)-> Mapping:
@@ -215,8 +216,11 @@ RECORD = "opcm_expert.json"
 def _record(folder: Path)-> dict:
     try: record = json.loads((folder / RECORD).read_text())
     except FileNotFoundError: return {}
-    except ValueError: record = None
-    if not isinstance(record, dict): raise OpcmError(f"{folder / RECORD}: not a JSON object; copy the expert again")
+    except (ValueError, RecursionError): record = None
+    kinds = dict(tangent=bool, only=str, start=dict | None)
+    sound = isinstance(record, dict) and all(isinstance(record[k], t) for k, t in kinds.items() if k in record)
+    if not sound or (record.get("start") and not all(isinstance(v, str) for v in (record["start"].get("source"), record["start"].get("hash"), record.get("only")))):
+        raise OpcmError(f"{folder / RECORD}: not the record of an expert; copy the expert again")
     return record
 
 def _open_path(path: Path, source: str, revision: str | None = None)-> Checkpoint:

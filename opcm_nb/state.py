@@ -25,19 +25,22 @@ from .checkpoints import Checkpoint, Digest, tensor_digest
 from .tensorfiles import OpcmError, SafeTensors, Spec, TensorFolder, write_durably
 
 # %% ../nbs/merging/05_state.ipynb #af0df4a5
-VERSION = 2 # of the folder's format
+VERSION, _END = 2, ',\n"sha256": ' # of the folder's format; what a manifest ends with
 
 def _hash(text: str)-> str: return sha256(text.encode()).hexdigest()
-def _own_hash(manifest: dict)-> str: return _hash(json.dumps(manifest, sort_keys=True))
 
 def _write_manifest(folder: Path, manifest: dict):
     "Replace manifest.json in one step"
-    write_durably(folder / "manifest.json", json.dumps({**manifest, "sha256": _own_hash(manifest)}, indent=2))
+    line = lambda v: "[\n  " + ",\n  ".join(map(json.dumps, v)) + "]" if v and isinstance(v, list) else json.dumps(v)
+    body = "{" + ",\n".join(f"{json.dumps(k)}: {line(v)}" for k, v in manifest.items())
+    write_durably(folder / "manifest.json", f'{body}{_END}{json.dumps(_hash(body))}}}\n')
 
 def read_manifest(folder: Path)-> dict:
     "The manifest of a state folder, refused when it is not one, of another format, or not as it was written"
     path = Path(folder) / "manifest.json"
-    try: manifest = json.loads(path.read_text())
+    try:
+        text = path.read_text()
+        manifest = json.loads(text)
     except FileNotFoundError: raise OpcmError(f"{folder}: not a state folder (no manifest.json); "
                                               "make one with opcm_create") from None
     except OSError as e: raise OpcmError(f"{path}: cannot be read ({e.strerror}); see to the disk, or restore the folder from a copy") from None
@@ -46,7 +49,7 @@ def read_manifest(folder: Path)-> dict:
     if manifest.get("version") != VERSION:
         raise OpcmError(f"{path}: format version {manifest.get('version')}, this release reads {VERSION}; "
                         "use the release that wrote it")
-    if manifest.pop("sha256", None) != _own_hash(manifest) or not re.fullmatch(r"None|gen-\d{5,}", str(manifest["generation"])):
+    if manifest.pop("sha256", None) != _hash(text.rpartition(_END)[0]) or not re.fullmatch(r"None|gen-\d{5,}", str(manifest["generation"])):
         raise OpcmError(f"{path}: not as it was written; restore the folder from a copy")
     return manifest
 
