@@ -23,7 +23,7 @@ def protected_rank(s: Tensor, # [k] singular values, descending
                   )-> tuple[int, int]: # protected rank r, numerical rank q
     "The rank rule of OPCM: r leading directions hold at most `alpha` of the sum of `s`"
     q = int((s > tol * s[0]).sum())
-    if alpha >= 1 or q == 0: return q, q
+    if alpha >= 1: return q, q
     share = s[:q].cumsum(0) / s[:q].sum()
     return int((share <= alpha + 1e-12).sum()), q   # 1e-12: ties do not hang on rounding
 
