@@ -148,7 +148,7 @@ def load_pickled(path: Path)-> dict[str, Tensor]:
     try: d = _load(path)
     except FileNotFoundError: raise OpcmError(f"{path}: no such file") from None
     except Exception as e:
-        why = first_line(e)
+        why = "it holds objects, which could be code" if "Weights only" in str(e) else first_line(e)
         raise OpcmError(f"{path}: cut short, or more than plain weights ({why}); copy it again, or save "
                         "`model.state_dict()` instead of the model") from None
     if not isinstance(d, Mapping): raise OpcmError(f"{path}: holds a {type(d).__name__}, not a state dict")

@@ -270,6 +270,7 @@ def scratch_folder(out: Path, # what it is for
         with naming(out): yield work
     finally: shutil.rmtree(work, ignore_errors=True); os.close(fd)
 
+# %% ../nbs/merging/03_tensorfiles.ipynb #ee1a9086
 def publish_folder(work: Path, # a finished folder, on the same disk as `out`
                    out: Path, # where it shall appear; replaced if it exists
                   ):
