@@ -1,6 +1,7 @@
 """Mutation testing of the projection, OPCM's scale and the state; needs Cosmic Ray, in any environment.
 
 python .ci/mutants.py run COSMIC_RAY      # path of its command; writes nbs/promises/results/mutants.csv
+python .ci/mutants.py coverage            # lines of the merging core that tests reach; needs coverage; writes nbs/promises/results/coverage.csv
 python .ci/mutants.py claims NOTEBOOK...  # the tests of notebooks against the exported module instead of their own definitions
 """
 import csv, json, os, re, sqlite3, subprocess, sys, tempfile
@@ -73,8 +74,28 @@ def store(rows, path=Path("nbs/promises/results/mutants.csv")):
         out = csv.DictWriter(f, rows[0].keys())
         out.writeheader(); out.writerows(r | dict(why=known.get(r["change"], "") if r["change"] else "") for r in rows)
 
+CORE = ("adapters arrivals checkpoints diagnostics distributed export layers linalg lora merger parallel plan projection state tensorfiles").split()
+
+def coverage(folder):
+    "Run the notebooks of the core under coverage"
+    (folder / "rc").write_text(f"[run]\nparallel = true\nsource = opcm_nb\ndata_file = {folder / 'data'}\npatch = subprocess, fork, _exit\nconcurrency = thread\n")
+    tool = [sys.executable, "-W", "ignore", "-m", "coverage"]
+    for p in sorted(p for kind in ("merging/*", "rules/*", "promises/0[2-4]*", "tutorials/0[126]*") for p in Path("nbs").glob(kind + ".ipynb")):
+        subprocess.run([*tool, "run", f"--rcfile={folder / 'rc'}", ".ci/mutants.py", "claims", p], env=os.environ | dict(MPLBACKEND="agg", OMP_NUM_THREADS="1"))
+    subprocess.run([*tool, "combine", "-q", f"--rcfile={folder / 'rc'}"], check=True)
+    subprocess.run([*tool, "json", "-q", f"--rcfile={folder / 'rc'}", "-o", folder / "json"], check=True)
+    store_coverage(json.loads((folder / "json").read_text()))
+
+def store_coverage(found, path=Path("nbs/promises/results/coverage.csv")):
+    rows = [dict(module=f.removeprefix("opcm_nb/"), lines=v["summary"]["num_statements"], missed=v["summary"]["missing_lines"]) for f, v in found["files"].items() if "rules/" in f or Path(f).stem in CORE]
+    with path.open("w", newline="") as f:
+        out = csv.DictWriter(f, rows[0].keys())
+        out.writeheader(); out.writerows(r for r in rows if r["lines"])
+
 if __name__ == "__main__":
     if sys.argv[1] == "claims": claims(sys.argv[2:])
+    elif sys.argv[1] == "coverage":
+        with tempfile.TemporaryDirectory() as tmp: coverage(Path(tmp))
     else:
         with tempfile.TemporaryDirectory() as tmp:
             store([r for i, (modules, notebooks) in enumerate(GROUPS.items()) for r in run_group(sys.argv[2], modules, notebooks, Path(tmp) / str(i))])
