@@ -240,7 +240,8 @@ def _fold(self:Arrivals, step, new: _Newcomer, write, progress: bool)-> dict[str
     one = lambda layer: self._fold_one(layer, step, new, write, measured)
     mine = self.share()
     folded = side_by_side(one, mine, self.threads, ahead=4)
-    return {layer.name: seen for layer, seen in zip(tqdm(mine, desc="merging", disable=not progress), folded)}
+    with tqdm(total=len(mine), desc="merging", disable=not progress) as bar:
+        return {layer.name: (seen, bar.update())[0] for layer, seen in zip(mine, folded)}
 
 def _hash(seen: dict[str, _Seen], of: str)-> str:
     return content_hash({n: str(d) for n, s in seen.items() if (d := getattr(s, of))})

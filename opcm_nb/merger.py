@@ -100,12 +100,11 @@ def merged_rows(self:ContinualMerger, dtype: str | None = None, progress: bool =
     rule, layers, seen, rest = self.solver(rule, **settings), {layer.name for layer in self.layers}, {}, {}
     if not self.totals.t: raise OpcmError("no expert has been merged yet; add one first")
     self.check_room(rule)
-    bar = tqdm(total=len(self.base.specs) - len(self.base.aliases), desc="writing", disable=not progress)
-    for n, w, row, w0 in self._rows(rule, dtype and float_dtype(dtype, FLOATS), preserve, preserve_from):
-        (seen if n in layers else rest).setdefault(n, Digest(self.base.specs[n])).update(w0)
-        yield self.base.group(n), w, row
-        if row + (len(w) if w.ndim else 1) >= (self.base.specs[n].shape or (1,))[0]: bar.update()
-    bar.close()
+    with tqdm(total=len(self.base.specs) - len(self.base.aliases), desc="writing", disable=not progress) as bar:
+        for n, w, row, w0 in self._rows(rule, dtype and float_dtype(dtype, FLOATS), preserve, preserve_from):
+            (seen if n in layers else rest).setdefault(n, Digest(self.base.specs[n])).update(w0)
+            yield self.base.group(n), w, row
+            if row + (len(w) if w.ndim else 1) >= (self.base.specs[n].shape or (1,))[0]: bar.update()
     for of, part in (("hash", seen), ("rest", rest)): self._check_base(content_hash({n: str(h) for n, h in part.items()}), of)
 
 @patch
