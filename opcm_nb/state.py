@@ -159,7 +159,7 @@ def read(self:StateFolder, key: str, # `slot.parameter`
         x = self._opened().read(key, rows) if key in self._opened().specs else None
         self._check(key, x if rows == slice(None) else None)
         return x
-    except OpcmError:
+    except (OpcmError, OSError):                              # the folder may go while it is listed
         if read_manifest(self.path)["generation"] != self.manifest["generation"]:
             raise OpcmError(f"{self.path}: another process has added to it or taken from it; open it again") from None
         raise
