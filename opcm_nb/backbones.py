@@ -19,10 +19,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from .arrivals import checked_device
-from .checkpoints import Checkpoint, check_same, open_checkpoint, side_files
+from .checkpoints import Checkpoint, check_same
+from .disk import OpcmError
+from .loading import open_checkpoint, side_files
 from .tasks import Examples
-from .tensorfiles import OpcmError
+from .workspace import checked_device
 
 # %% ../nbs/evaluation/02_backbones.ipynb #fde98fe6
 @dataclass

@@ -14,7 +14,6 @@ import platform
 import random
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from math import isnan
@@ -27,15 +26,15 @@ from tqdm import tqdm
 from . import __version__
 from .backbones import quiet_libraries
 from .cli import command
-from .diagnostics import summary, text_table
+from .diagnostics import summary
+from .disk import OpcmError
 from .evaluate import arrival_order, matrix, over_orders, stream_metrics
 from .merger import ContinualMerger
 from .rules.core import Rule
 from .rules.registry import RULES, make_prestep, make_rule, split_settings
-from .state import read_rows, write_rows
 from .suite import Cache, Suite, content_key, weights_digest
+from .tables import read_rows, text_table, write_rows
 from .tasks import PROTOCOLS, Protocol, load_protocol
-from .tensorfiles import OpcmError
 
 # %% ../nbs/evaluation/07_benchmark.ipynb #d537c5be
 def task_order(tasks: list[str], seed: int)-> list[str]:

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .backbones import Backbone, Batches, load_backbone, quiet_libraries
-from .checkpoints import RECORD, Checkpoint, open_checkpoint
+from .checkpoints import Checkpoint
 from .cli import command
+from .disk import OpcmError
 from .export import check_destination, write_model
+from .loading import RECORD, open_checkpoint
 from .tangent import load_tangent
 from .tasks import load_examples, load_protocol
-from .tensorfiles import OpcmError
 
 # %% ../nbs/holistic/03_correction.ipynb #229e4e3a
 def _place(backbone: Backbone)-> tuple[nn.Module, str]: # owner of the parameter, its name there

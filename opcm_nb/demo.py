@@ -19,11 +19,10 @@ from torch import Tensor
 
 import opcm_nb
 from .cli import command
-from .diagnostics import text_table
+from .disk import OpcmError
 from .evaluate import average_accuracy, backward_transfer
 from .merger import ContinualMerger
-from .state import write_rows
-from .tensorfiles import OpcmError
+from .tables import text_table, write_rows
 
 # %% ../nbs/evaluation/09_demo.ipynb #345a9220
 DATA = Path(opcm_nb.__file__).parent / "demo_data"

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +23,15 @@ from tqdm import tqdm
 
 from . import __version__
 from .backbones import Backbone, autocast, load_backbone, load_weights, quiet_libraries
-from .checkpoints import RECORD, Checkpoint, content_hash, open_checkpoint, part_hash, tensor_digest
+from .checkpoints import content_hash, part_hash, tensor_digest
 from .cli import command
+from .disk import OpcmError
 from .export import check_destination, write_model
-from .state import write_rows
+from .loading import RECORD, open_checkpoint
+from .tables import write_rows
 from .tangent import linearised
 from .tasks import Examples, examples_hash, load_examples, load_protocol
-from .tensorfiles import OpcmError, Spec
+from .tensorfiles import Spec
 from .zeroshot import frozen_head
 
 # %% ../nbs/evaluation/04_finetune.ipynb #980afca0

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .backbones import load_backbone, quiet_libraries
 from .cli import command
-from .tensorfiles import OpcmError, first_line
+from .disk import OpcmError, first_line
 
 # %% ../nbs/holistic/02_moments.ipynb #c9295e13
 _NESTS = ("optimizer", "optimizer_state_dict", "optimizer_states")

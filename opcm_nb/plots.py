@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['TABLES', 'COLORS', 'load_results', 'gathered', 'curves', 'plot_curves', 'final_by_task', 'plot_tasks', 'plot_orders',
-           'plot_cosines', 'plot_lambda', 'alpha_means', 'plot_alpha', 'merged_lengths', 'markdown_table',
-           'metric_table']
+           'plot_cosines', 'plot_lambda', 'alpha_means', 'plot_alpha', 'merged_lengths', 'metric_table']
 
 # %% ../nbs/evaluation/08_plots.ipynb #d52645c8
 import json
@@ -15,9 +14,9 @@ from math import isnan
 from pathlib import Path
 from statistics import mean, stdev
 
+from .disk import OpcmError
 from .evaluate import average_accuracy, matrix
-from .state import read_rows
-from .tensorfiles import OpcmError
+from .tables import read_rows
 
 # %% ../nbs/evaluation/08_plots.ipynb #aa9430f0
 TABLES = ("single", "accuracy", "summary", "trace", "cosines")
@@ -180,12 +179,6 @@ def merged_lengths(run: dict # as `load_results` gives it
     return out
 
 # %% ../nbs/evaluation/08_plots.ipynb #95a8ec26
-def markdown_table(rows: list[dict])-> str:
-    "Rows of equal keys as markdown"
-    if not rows: return ""
-    line = lambda cells: "| " + " | ".join(map(str, cells)) + " |"
-    return "\n".join([line(rows[0]), line(["---"] * len(rows[0])), *(line(r.values()) for r in rows)])
-
 def metric_table(summary: list[dict], metrics: tuple[str, ...] = ("ACC", "BWT", "BWT_fusionbench", "forgetting"))-> list[dict]:
     "Mean and standard deviation of some numbers, and the worst ACC, in percent; a row a rule"
     of = {(r["rule"], r["metric"]): r for r in summary}

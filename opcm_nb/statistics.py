@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from fastcore.script import store_true
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -18,8 +17,8 @@ from tqdm import tqdm
 
 from .backbones import Backbone, Batches, load_backbone, quiet_libraries
 from .cli import command
+from .disk import OpcmError
 from .tasks import load_examples, load_protocol
-from .tensorfiles import OpcmError
 from .zeroshot import frozen_head
 
 # %% ../nbs/evaluation/10_statistics.ipynb #cfedad93

@@ -10,7 +10,6 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,12 +17,13 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from .backbones import Backbone, Batches, autocast, load_backbone, load_weights
-from .checkpoints import Checkpoint, check_same, content_hash, open_checkpoint, tensor_digest
+from .checkpoints import Checkpoint, check_same, content_hash, tensor_digest
+from .disk import OpcmError
 from .evaluate import count_correct
 from .linalg import sum_squares
+from .loading import open_checkpoint
 from .tangent import linearised
 from .tasks import Protocol, Task, examples_hash, load_examples
-from .tensorfiles import OpcmError
 from .zeroshot import frozen_head
 
 # %% ../nbs/evaluation/06_suite.ipynb #bb86276e

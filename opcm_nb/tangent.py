@@ -17,7 +17,7 @@ from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .backbones import Backbone, load_backbone, load_weights
-from .checkpoints import open_checkpoint
+from .loading import open_checkpoint
 
 # %% ../nbs/holistic/01_tangent.ipynb #294d1914
 @contextmanager

@@ -16,7 +16,7 @@ import numpy as np
 from datasets import ClassLabel, Dataset
 
 import opcm_nb
-from .tensorfiles import OpcmError
+from .disk import OpcmError
 
 # %% ../nbs/evaluation/01_tasks.ipynb #da24706a
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from .backbones import Backbone, Batches
 from .checkpoints import content_hash, tensor_digest
+from .disk import OpcmError
 from .tasks import Examples, Task, examples_hash
-from .tensorfiles import OpcmError
 
 # %% ../nbs/evaluation/03_zeroshot.ipynb #2e5892d4
 @torch.no_grad()

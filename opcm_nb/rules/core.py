@@ -7,13 +7,12 @@ __all__ = ['Totals', 'Rule', 'AdditiveRule', 'can_solve', 'magnitude_threshold']
 
 # %% ../../nbs/rules/00_core.ipynb #3f719c53
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..linalg import sum_squares
 
 # %% ../../nbs/rules/00_core.ipynb #061b71d1
 @dataclass

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..projection import project
-from .core import Rule, Totals
+from .core import Rule
 
 # %% ../../nbs/rules/02_opcm.ipynb #6b5330b7
 def _dot(x: Tensor, y: Tensor)-> float: # [m, n] each

@@ -6,7 +6,7 @@
 __all__ = ['Dare', 'Star']
 
 # %% ../../nbs/rules/15_presteps.ipynb #a67c0b2c
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch

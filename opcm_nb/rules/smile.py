@@ -16,10 +16,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..checkpoints import Checkpoint, check_same, check_values, content_hash, open_checkpoint, tensor_digest
+from ..checkpoints import Checkpoint, check_same, check_values, content_hash, tensor_digest
+from ..disk import OpcmError
 from ..layers import classify
+from ..loading import open_checkpoint
 from .isotropic import svd
-from ..tensorfiles import OpcmError
 
 # %% ../../nbs/rules/14_smile.ipynb #f455d1c4
 class SmileLinear(nn.Module):

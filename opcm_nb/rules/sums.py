@@ -9,7 +9,6 @@ __all__ = ['Average', 'TaskArithmetic']
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
 
 from .core import AdditiveRule
 
