@@ -22,6 +22,7 @@ from .cli import command
 from .disk import OpcmError
 from .evaluate import average_accuracy, backward_transfer
 from .merger import ContinualMerger
+from .figures import styled
 from .tables import text_table, write_rows
 
 # %% ../nbs/evaluation/10_demo.ipynb #345a9220
@@ -85,15 +86,15 @@ def reference_rows()-> list[dict]:
     own = [score(DATA / "experts" / t, d) for t, d in tests.items()]
     return [dict(model=n, ACC=sum(a) / len(a), BWT="") | dict(zip(TASKS, a)) for n, a in (("base", base), ("own expert", own))]
 
+@styled
 def plot_accuracy(curves: dict[str, list[list[float]]], path: Path):
     "Mean accuracy on the tasks seen, against arrivals"
-    import matplotlib
     from matplotlib.figure import Figure
     fig = Figure(figsize=(6.5, 3.6)); ax = fig.subplots()
     for (name, a), marker in zip(curves.items(), "os^vD"):
-        ax.plot(range(1, len(a) + 1), [100 * sum(r) / len(r) for r in a], marker + "-", ms=4, label=name)
+        ax.plot(range(1, len(a) + 1), [100 * sum(r) / len(r) for r in a], marker + "-", label=name)
     ax.set(xlabel="experts merged", ylabel="accuracy on tasks seen (%)", xticks=range(1, len(TASKS) + 1))
-    ax.legend(frameon=False, fontsize=8); fig.tight_layout(); fig.savefig(path, dpi=110)
+    ax.legend(); fig.savefig(path, dpi=110)
 
 # %% ../nbs/evaluation/10_demo.ipynb #f7606454
 @command
