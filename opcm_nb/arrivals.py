@@ -167,7 +167,7 @@ def _name(self:Arrivals, expert: Checkpoint, name: str | None)-> str:
 def add(self:Arrivals, expert, # path, hub id, state dict or module
         name: str | None = None, # of the arrival; from the source when left out
         force: bool = False, # accept content that is already in
-        progress: bool = False,
+        progress: bool = False, # show a bar
         statistics=None, # for rules that need them: path or dict, see `statistics`
         start=None, # the model that its fine-tuning started at; the base when left out
        )-> dict: # the arrival's record
@@ -213,7 +213,9 @@ def _arrived(self:Arrivals, new: _Newcomer, name: str, seen: dict[str, _Seen], f
 @patch
 @disk_errors()
 def remove(self:Arrivals, expert, # path, hub id, state dict or module, as it was added
-           progress: bool = False, statistics=None, start=None # as they were added
+           progress: bool = False, # show a bar
+           statistics=None, # as they were added
+           start=None, # as it was added
           )-> dict: # the arrival's record
     "Fold one expert out again and commit"
     if not self.rule.removable:

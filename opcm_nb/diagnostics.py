@@ -31,7 +31,8 @@ def summary(rows: list[dict] # as `state.rows()` gives them
 
 # %% ../nbs/merging/18_diagnostics.ipynb #1a1f81a7
 @styled
-def plot_layers(rows: list[dict], t: int # the arrival to show
+def plot_layers(rows: list[dict], # as `state.rows()` gives them
+                t: int # the arrival to show
                ):
     "Removed energy and protected share of each linear map at one arrival"
     import matplotlib.pyplot as plt

@@ -68,8 +68,10 @@ class AdapterMerger:
 @disk_errors()
 def create(cls:AdapterMerger, base, # the model that the adapters were trained on: named now, read at a full export
            state: Path | str | None = None, # folder for the state; in memory when left out
-           rule: str | Rule = "opcm", overwrite: bool = False, **settings # of the rule
-          )-> AdapterMerger:
+           rule: str | Rule = "opcm", # or average, or task_arithmetic
+           overwrite: bool = False, # replace an existing state
+           **settings # of the rule
+          )-> AdapterMerger: # without an adapter
     "Start a stream of adapters"
     rule = make_rule(rule, **settings)
     if rule.name not in CORE_RULES: raise ValueError(f"{rule.name} needs whole matrices; adapters alone can be merged by {', '.join(CORE_RULES)}, and by any rule as experts of an ordinary state")
@@ -81,7 +83,8 @@ def create(cls:AdapterMerger, base, # the model that the adapters were trained o
 # %% ../nbs/merging/16_lora.ipynb #5e000267
 @patch(cls_method=True)
 @disk_errors()
-def open(cls:AdapterMerger, state: Path | str, wait: bool = False # for another process that writes, instead of refusing
+def open(cls:AdapterMerger, state: Path | str, # a state folder
+         wait: bool = False # for another process that writes, instead of refusing
         )-> AdapterMerger:
     "Continue a stream of adapters"
     folder = StateFolder.open(state, wait)
@@ -111,7 +114,9 @@ def _folded(self:AdapterMerger, adapter: Adapter)-> Iterator[tuple[str, Layer, d
 @patch
 @disk_errors()
 def add(self:AdapterMerger, folder: Path | str, # of an adapter, as PEFT saves it, or a hub id
-        name: str | None = None, force: bool = False)-> dict: # the arrival's record
+        name: str | None = None, # of the arrival; from the folder when left out
+        force: bool = False, # accept content that is already in
+       )-> dict: # the arrival's record
     "Fold one adapter in and commit"
     adapter = open_adapter(adapter_folder(folder) or folder)
     digest = content_hash({f"{site}.{k}": tensor_digest(adapter.tensors[n]) for site, pair in adapter.sites.items() for k, n in pair.items()} | {"scale": str([adapter.scale(s, 1) for s in adapter.sites])})
@@ -165,8 +170,11 @@ def factors(self:AdapterMerger)-> Iterator[tuple[str, Tensor, Tensor]]: # parame
 # %% ../nbs/merging/16_lora.ipynb #d56ac182
 @patch
 @disk_errors()
-def export(self:AdapterMerger, out: Path | str, base=None, # where the base is now, if it moved
-           overwrite: bool = False, max_shard_size: str = "5GB")-> Path:
+def export(self:AdapterMerger, out: Path | str, # a folder or a weight file
+           base=None, # where the base is now, if it moved
+           overwrite: bool = False, # replace an existing export
+           max_shard_size: str = "5GB", # of the weight files
+          )-> Path:
     "Write the base with everything merged, as a checkpoint of its library"
     base, out = open_checkpoint(base or self.state.manifest["base"]["source"]), Path(out)
     check_destination(out, overwrite, [p for p in (base.folder, self.state.path) if p])
@@ -187,8 +195,10 @@ def export(self:AdapterMerger, out: Path | str, base=None, # where the base is n
 # %% ../nbs/merging/16_lora.ipynb #07fea0c6
 @patch
 @disk_errors()
-def export_adapter(self:AdapterMerger, out: Path | str, rank: int | None = None, # of every matrix; enough to be exact when left out
-                   overwrite: bool = False)-> float: # relative error of the truncation
+def export_adapter(self:AdapterMerger, out: Path | str, # a folder
+                   rank: int | None = None, # of every matrix; enough to be exact when left out
+                   overwrite: bool = False, # replace an existing export
+                  )-> float: # relative error of the truncation
     "Write everything merged as one adapter, which PEFT loads"
     out, config, tensors, lost, size = Path(out).absolute(), self.state.manifest.get("config", {}), {}, 0., 0.
     if rank is not None and rank < 1: raise ValueError(f"rank is at least 1, got {rank}")

@@ -112,7 +112,8 @@ def merged_rows(self:ContinualMerger, dtype: str | None = None, progress: bool =
 
 @patch
 def merged(self:ContinualMerger, dtype: str | None = None, # of floating-point tensors; the base's when left out
-           progress: bool = False, rule: str | Rule | None = None, # another rule on the same statistics
+           progress: bool = False, # show a bar
+           rule: str | Rule | None = None, # another rule on the same statistics
            preserve: str = "", # parameters to leave unmerged: prefixes of names, separated by commas
            preserve_from=None, # checkpoint to take them from; the base when left out
            **settings # of the rule
@@ -124,7 +125,10 @@ def merged(self:ContinualMerger, dtype: str | None = None, # of floating-point t
 
 # %% ../nbs/merging/15_merger.ipynb #4e338315
 @patch
-def state_dict(self:ContinualMerger, dtype: str | None = None, rule: str | Rule | None = None, **settings)-> dict[str, Tensor]:
+def state_dict(self:ContinualMerger, dtype: str | None = None, # of floating-point tensors; the base's when left out
+               rule: str | Rule | None = None, # another rule on the same statistics
+               **settings # of the rule
+              )-> dict[str, Tensor]:
     "The merged model in memory, under the base's names"
     out = {}
     for names, x in self.merged(dtype, rule=rule, **settings):
@@ -146,7 +150,9 @@ def export_specs(self:ContinualMerger, out: Path, dtype: str | None = None, over
 @disk_errors()
 def export(self:ContinualMerger, out: Path | str, # a folder, or a .safetensors, .pt, .pth or .bin file
            dtype: str | None = None, # of floating-point tensors; the base's when left out
-           overwrite: bool = False, progress: bool = False, max_shard_size: str = "5GB",
+           overwrite: bool = False, # replace an existing export
+           progress: bool = False, # show a bar
+           max_shard_size: str = "5GB", # of the weight files
            rule: str | Rule | None = None, # another rule on the same statistics
            preserve: str = "", # parameters to leave unmerged: prefixes of names, separated by commas
            preserve_from=None, # checkpoint to take them from; the base when left out
@@ -170,7 +176,9 @@ def trace(self:ContinualMerger)-> list[dict]:
 
 def merge(base, # state dict, module or path
           experts: list, # the same kinds, in order of arrival
-          rule: str | Rule = "opcm", force: bool = False, **settings # of `ContinualMerger.create` and of the rule
+          rule: str | Rule = "opcm", # see `rules.registry`
+          force: bool = False, # accept the same content twice
+          **settings # of `ContinualMerger.create` and of the rule
          )-> dict[str, Tensor]:
     "Merge experts in memory; the result has the base's names and dtypes"
     merger = ContinualMerger.create(base, rule=rule, **settings)

@@ -84,8 +84,9 @@ def create(cls:Workspace, base, # the model that every expert was fine-tuned fro
            max_memory=None, # such as 2GB, for what is worked on; half of what is free when left out
            tangent: bool = False, # the experts were fine-tuned in tangent space, see `tangent`
            overwrite: bool = False, # replace an existing state
-           progress: bool = False, **settings # of the rule
-          )-> Workspace:
+           progress: bool = False, # show a bar
+           **settings # of the rule
+          )-> Workspace: # without an expert
     "Start a stream: no expert merged yet"
     base, rule = open_checkpoint(base), make_rule(rule, **settings)
     float_dtype(dtype), checked_device(device), parse_size(max_memory), pre and make_prestep(pre)   # refused before anything is made
@@ -101,9 +102,10 @@ def create(cls:Workspace, base, # the model that every expert was fine-tuned fro
 def open(cls:Workspace, state: Path | str, # a state folder
          base=None, # where the base is now, if it moved or was in memory
          rule: Rule | None = None, # the rule object, if it is not in the registry
-         device: str = "cpu", max_memory=None, # such as 2GB
+         device: str = "cpu", # where the arithmetic is done
+         max_memory=None, # such as 2GB, for what is worked on; half of what is free when left out
          wait: bool = False, # for another process that writes, instead of refusing
-        )-> Workspace:
+        )-> Workspace: # as it was committed
     "Continue a stream at its last committed arrival"
     folder = StateFolder.open(state, wait)
     m = folder.manifest

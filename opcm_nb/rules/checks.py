@@ -52,7 +52,7 @@ def cases(T: int = 4)-> Iterator[tuple[str, Tensor]]: # name, [T, p, m, n]
 def _gap(x: Tensor, y: Tensor)-> float:
     return ((x - y).norm() / y.norm().clamp(min=1e-12)).item()
 
-def check_stream(rule: Rule,
+def check_stream(rule: Rule, # with the settings to try
                  joint: Callable[[Tensor], Tensor], # [T, p, m, n] -> [p, m, n], all task vectors at once
                  eps: float = 1e-10, # relative
                 )-> float: # the largest gap seen

@@ -49,22 +49,30 @@ class Rule:
         "Name of each setting and its value"
         return asdict(self)
 
-    def slot_specs(self, stack: tuple[int, ...], linear: bool, dtype: torch.dtype)-> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    def slot_specs(self, stack: tuple[int, ...], # shape of the parameter, [p, out, in] if it is linear
+                   linear: bool, # or of any shape
+                   dtype: torch.dtype # of the accumulator
+                  )-> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         "Shape and dtype of what is kept for one parameter"
         return {s: (stack, dtype) for s in self.keeps}
 
-    def measure(self, stream: Callable[[], Iterator[tuple[Tensor, dict[str, Tensor]]]])-> dict[str, float]: # fresh (tau, slots) pairs
+    def measure(self, stream: Callable[[], Iterator[tuple[Tensor, dict[str, Tensor]]]] # fresh (tau, slots) pairs
+               )-> dict[str, float]:
         "Scalars that `add` needs from the whole task vector; each use of `stream` reads it once"
         return {}
 
     def add(self, kept: dict[str, Tensor], # slots of one parameter, changed in place
             tau: Tensor, # its task vector, of shape `stack`
             linear: bool, # `stack` is [p, out, in]
-            measured: dict)-> list[dict]: # diagnostics, a row a matrix
-        "Fold one task vector in; `measured` holds what `measure` gave, `t` (arrivals before) and `statistics` (or None)"
+            measured: dict # what `measure` gave, `t` (arrivals before) and `statistics` (or None)
+           )-> list[dict]: # diagnostics, a row a matrix
+        "Fold one task vector in"
         raise NotImplementedError
 
-    def solve(self, kept: dict[str, Tensor], linear: bool, totals: Totals)-> Tensor: # [*stack]
+    def solve(self, kept: dict[str, Tensor], # slots of one parameter
+              linear: bool, # `stack` is [p, out, in]
+              totals: Totals # scalars over the whole model
+             )-> Tensor: # [*stack]
         "The merged delta of one parameter"
         raise NotImplementedError
 
@@ -75,7 +83,10 @@ class AdditiveRule(Rule):
     order_free: ClassVar[bool] = True
     removable: ClassVar[bool] = True
 
-    def terms(self, tau: Tensor, linear: bool, measured: dict)-> dict[str, Tensor]: # slot -> what to add
+    def terms(self, tau: Tensor, # task vector of one parameter, of shape `stack`
+              linear: bool, # `stack` is [p, out, in]
+              measured: dict # as of `add`
+             )-> dict[str, Tensor]: # slot -> what to add
         "What one expert contributes to each slot"
         raise NotImplementedError
 
