@@ -34,7 +34,8 @@ def _malformed(config)-> str:
     if not isinstance(config, dict): return "is no JSON object"
     if not number(config.get("lora_alpha", 8)): return f"lora_alpha is {config['lora_alpha']!r}"
     patterns = config.get("alpha_pattern") or {}
-    if not isinstance(patterns, dict) or not all(map(number, patterns.values())): return f"alpha_pattern is {patterns!r}"
+    if not isinstance(patterns, dict) or not all(map(number, patterns.values())):
+        return f"alpha_pattern is {patterns!r}"
     for k in patterns:
         try: re.compile(k)
         except re.error as e: return f"{k!r} is no pattern ({e})"
@@ -64,11 +65,13 @@ def open_adapter(folder: Path | str)-> Adapter:
     folder = Path(folder).expanduser().absolute()
     try: config = json.loads((folder / "adapter_config.json").read_text())
     except FileNotFoundError: raise OpcmError(f"{folder}: not an adapter (no adapter_config.json)") from None
-    except (ValueError, RecursionError) as e: raise OpcmError(f"{folder / 'adapter_config.json'}: not valid JSON ({e}); copy or download it again") from None
+    except (ValueError, RecursionError) as e:
+        raise OpcmError(f"{folder / 'adapter_config.json'}: not valid JSON ({e}); copy or download it again") from None
     if why := _malformed(config): raise OpcmError(f"{folder / 'adapter_config.json'}: {why}; copy or download it again")
     if why := _refusal(config): raise OpcmError(f"{folder}: {why}; {_FULL}")
     file = next((folder / f for f in ("adapter_model.safetensors", "adapter_model.bin") if (folder / f).exists()), None)
-    if file is None: raise OpcmError(f"{folder}: no adapter_model.safetensors or adapter_model.bin beside its configuration")
+    if file is None:
+        raise OpcmError(f"{folder}: no adapter_model.safetensors or adapter_model.bin beside its configuration")
     tensors, sites = open_files([file]), {}
     for n in tensors:
         if n.endswith(".base_layer.weight"): continue                      # PEFT's copy of the base's embedding
@@ -76,7 +79,8 @@ def open_adapter(folder: Path | str)-> Adapter:
         sites.setdefault(f"{m[1] or m[3]}.weight", {})[(m[2] or m[4])[-1]] = n
     for site, pair in sites.items():
         shapes = [tuple(tensors[n].shape) for n in pair.values()]
-        if len(pair) != 2 or any(len(s) != 2 for s in shapes) or tensors[pair["A"]].shape[0] != tensors[pair["B"]].shape[1]:
+        if len(pair) != 2 or any(len(s) != 2
+                                 for s in shapes) or tensors[pair["A"]].shape[0] != tensors[pair["B"]].shape[1]:
             raise OpcmError(f"{file}: the factors of {site} do not make a matrix ({shapes}); {_FULL}")
     return Adapter(str(folder), config, tensors, sites)
 
@@ -84,7 +88,8 @@ def open_adapter(folder: Path | str)-> Adapter:
 @patch
 def scale(self:Adapter, site: str, r: int)-> float:
     "What the product is multiplied by"
-    of = lambda kind: next((v for k, v in (self.config.get(kind) or {}).items() if re.match(rf"(.*\.)?({k})$", site.removesuffix(".weight"))), None)
+    of = lambda kind: next((v for k, v in (self.config.get(kind) or {}).items()
+                            if re.match(rf"(.*\.)?({k})$", site.removesuffix(".weight"))), None)
     alpha = of("alpha_pattern") or self.config.get("lora_alpha", 8)
     return alpha / (r**.5 if self.config.get("use_rslora") else r)
 
@@ -93,7 +98,8 @@ def factors(self:Adapter, site: str, dtype: torch.dtype = torch.float64
            )-> tuple[Tensor, Tensor]: # [rows, r], [r, columns]
     "Two factors whose product is the task vector of a parameter as it is stored"
     A, B = (self.tensors[self.sites[site][k]].to(dtype) for k in "AB")
-    if not (A.isfinite().all() and B.isfinite().all()): raise OpcmError(f"{self.source}: {site} holds NaN or infinite values; nothing was merged")
+    if not (A.isfinite().all() and B.isfinite().all()):
+        raise OpcmError(f"{self.source}: {site} holds NaN or infinite values; nothing was merged")
     B = B * self.scale(site, len(A))
     return (A.mT, B.mT) if self.config.get("fan_in_fan_out") or "embedding" in self.sites[site]["A"] else (B, A)
 
@@ -102,12 +108,16 @@ class _Tuned(Mapping):
     "A base with an adapter, as a mapping from name to tensor"
     def __init__(self, base: Checkpoint, adapter: Adapter):
         self.base, self.adapter = base, adapter
-        known = lambda site: next((n for n in base.specs if n == site or n.endswith("." + site) or site.endswith("." + n)), None)
+        known = lambda site: next((n for n in base.specs if n == site or n.endswith("." + site)
+                                   or site.endswith("." + n)), None)
         self.sites = {known(site): site for site in adapter.sites}
-        if None in self.sites: raise OpcmError(f"{adapter.source}: {self.sites[None]} is not in {base.source}; it belongs to another base")
+        if None in self.sites:
+            raise OpcmError(f"{adapter.source}: {self.sites[None]} is not in {base.source}; it belongs to another base")
         for n, site in self.sites.items():
             shape = tuple(a.shape[i] for i, a in enumerate(adapter.factors(site)))
-            if shape != base.specs[n].shape: raise OpcmError(f"{adapter.source}: {site} is {list(shape)}, the base has {list(base.specs[n].shape)}; it belongs to another base")
+            if shape != base.specs[n].shape:
+                raise OpcmError(f"{adapter.source}: {site} is {list(shape)}, the base has "
+                                f"{list(base.specs[n].shape)}; it belongs to another base")
 
     def __len__(self): return len(self.base.specs)
     def __iter__(self): return iter(self.base.specs)
@@ -139,4 +149,5 @@ def adapted(base: Checkpoint, folder: Path, source: str = "" # what the user nam
            )-> Checkpoint:
     "The full model that an adapter of `base` stands for, as an expert"
     adapter = open_adapter(folder)
-    return Checkpoint(source if HUB_ID.fullmatch(source) else adapter.source, _Tuned(base, adapter), aliases=dict(base.aliases))
+    return Checkpoint(source if HUB_ID.fullmatch(source) else adapter.source, _Tuned(base, adapter),
+                      aliases=dict(base.aliases))

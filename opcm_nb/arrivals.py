@@ -48,16 +48,22 @@ def _newcomer(self:Arrivals, expert, statistics, start)-> _Newcomer:
     record = expert.record
     statistics = self._statistics(statistics)
     if self.tangent != record.get("tangent", False):
-        raise OpcmError(f"{expert.source}: a tangent expert, whose weights mean nothing to an ordinary merge; create a state with tangent" if not self.tangent
-                        else f"{expert.source}: nothing says that this is a tangent expert, and this state merges those; use a state of its own")
+        raise OpcmError(f"{expert.source}: a tangent expert, whose weights mean nothing to an ordinary merge; create "
+                        "a state with tangent" if not self.tangent
+                        else f"{expert.source}: nothing says that this is a tangent expert, and this state merges "
+                             "those; use a state of its own")
     if record.get("start") and start is None:
-        raise OpcmError(f"{expert.source}: was fine-tuned from {record['start']['source']}, not from the base; say where that model is with start=")
+        raise OpcmError(f"{expert.source}: was fine-tuned from {record['start']['source']}, not from the base; say "
+                        "where that model is with start=")
     start, pairs = self.base if start is None else open_checkpoint(start), check_same(self.base, expert, self.only)
     if record.get("start") and part_hash(self.base, start, record["only"]) != record["start"]["hash"]:
-        raise OpcmError(f"{start.source}: not the model that {expert.source} was fine-tuned from (that was {record['start']['source']})")
-    if record and not record.get("start") and start is not self.base: raise OpcmError(f"{expert.source}: was fine-tuned from the base; leave start= out")
+        raise OpcmError(f"{start.source}: not the model that {expert.source} was fine-tuned from (that was "
+                        f"{record['start']['source']})")
+    if record and not record.get("start") and start is not self.base:
+        raise OpcmError(f"{expert.source}: was fine-tuned from the base; leave start= out")
     if statistics and not any(n in statistics.specs for n in pairs.values()):
-        raise OpcmError(f"{statistics.source}: knows none of this expert's parameters (it has {next(iter(statistics.specs), 'nothing')}); it belongs to another model")
+        raise OpcmError(f"{statistics.source}: knows none of this expert's parameters (it has "
+                        f"{next(iter(statistics.specs), 'nothing')}); it belongs to another model")
     check_values(self.base, expert, pairs)
     return _Newcomer(expert, start, pairs, check_same(self.base, start, self.only), statistics)
 
@@ -67,9 +73,11 @@ def _tau(self:Arrivals, layer: Layer, new: _Newcomer, rows: slice)-> tuple[Tenso
     n, e = layer.name, new.pairs[layer.name]
     w0, w = self.base.read(n, rows), new.expert.read(e, rows)
     before = w0 if new.start is self.base or self.rule.averages else new.start.read(new.starts[n], rows)
-    if hasattr(new.expert.tensors, "task_vector"): tau = new.expert.tensors.task_vector(e, rows).to(self.device, self.dtype).expand_as(w).contiguous()
+    if hasattr(new.expert.tensors, "task_vector"):
+        tau = new.expert.tensors.task_vector(e, rows).to(self.device, self.dtype).expand_as(w).contiguous()
     else: tau = w.to(self.device, self.dtype, copy=True).sub_(before.to(self.device, self.dtype))
-    if not math.isfinite(sum_squares(tau)): raise OpcmError(f"{new.expert.where(e)}: {e} holds NaN or infinite values; nothing was merged")
+    if not math.isfinite(sum_squares(tau)):
+        raise OpcmError(f"{new.expert.where(e)}: {e} holds NaN or infinite values; nothing was merged")
     tau = split_stack(layer, tau)
     return self.pre(tau, layer.linear, tensor_digest(w)) if self.pre else tau, w0, w
 
@@ -94,7 +102,8 @@ def _fold_one(self:Arrivals, layer: Layer, step, new: _Newcomer, write, measured
             seen.base.update(w0), seen.expert.update(w)
             seen.square += sum_squares(tau)
             here = measured | dict(statistics=new.statistics and self._brought(new.statistics, layer, e, seen))
-            for row in step(kept, tau, layer.linear, here) or []: seen.rows.append(dict(layer=n, part=len(seen.rows), **row))
+            for row in step(kept, tau, layer.linear, here) or []:
+                seen.rows.append(dict(layer=n, part=len(seen.rows), **row))
             for slot, x in kept.items():
                 if x.is_floating_point(): seen.squares[slot] = seen.squares.get(slot, 0.) + sum_squares(x)
                 write(f"{slot}.{n}", x, rows.start or 0)
@@ -128,7 +137,8 @@ def _hash(seen: dict[str, _Seen], of: str)-> str:
 
 def _squares(seen: dict[str, _Seen])-> dict[str, float]:
     "Squared norm of each slot over the whole model"
-    return {slot: math.fsum(s.squares[slot] for s in seen.values() if slot in s.squares) for slot in dict.fromkeys(k for s in seen.values() for k in s.squares)}
+    return {slot: math.fsum(s.squares[slot] for s in seen.values() if slot in s.squares)
+            for slot in dict.fromkeys(k for s in seen.values() for k in s.squares)}
 
 # %% ../nbs/merging/14_arrivals.ipynb #da846b8c
 @patch
@@ -137,8 +147,10 @@ def _brought(self:Arrivals, statistics: Checkpoint, layer: Layer, name: str, see
     if name not in statistics.specs: return None
     x, want = statistics.read(name), layer.shape if self.rule.needs == "fisher" else layer.stack[-1:] * 2
     if tuple(x.shape) != tuple(want) or not math.isfinite(sum_squares(x)):
-        raise OpcmError(f"{statistics.source}: {name} is {list(x.shape)}, and {self.rule.name} needs a finite {self.rule.needs} of {list(want)}")
-    if self.rule.needs == "fisher" and x.min() < 0: raise OpcmError(f"{statistics.source}: {name} has negative entries, so it is no {self.rule.needs}")
+        raise OpcmError(f"{statistics.source}: {name} is {list(x.shape)}, and {self.rule.name} needs a finite "
+                        f"{self.rule.needs} of {list(want)}")
+    if self.rule.needs == "fisher" and x.min() < 0:
+        raise OpcmError(f"{statistics.source}: {name} has negative entries, so it is no {self.rule.needs}")
     seen.brought = tensor_digest(x)
     x = x.to(self.device, self.dtype)
     return split_stack(layer, x) if self.rule.needs == "fisher" else x
@@ -147,7 +159,8 @@ def _brought(self:Arrivals, statistics: Checkpoint, layer: Layer, name: str, see
 def _statistics(self:Arrivals, given)-> Checkpoint | None:
     "The statistics of an expert, refused when the rule has no use for them or cannot do without"
     if bool(given) != bool(self.rule.needs):
-        raise ValueError(f"rule {self.rule.name} needs the {self.rule.needs} of each expert; make it with opcm_statistics and pass statistics=" if self.rule.needs
+        raise ValueError(f"rule {self.rule.name} needs the {self.rule.needs} of each expert; make it with "
+                         "opcm_statistics and pass statistics=" if self.rule.needs
                          else f"rule {self.rule.name} uses no statistics of experts")
     return open_checkpoint(given) if given else None
 
@@ -190,7 +203,8 @@ def _commit(self:Arrivals, step, new: _Newcomer, progress: bool, outcome):
 @patch
 def _check_base(self:Arrivals, digest: str, of: str = "hash"):
     if digest != self.state.manifest["base"][of]:
-        raise OpcmError(f"{self.base.source}: the base is not the one this state was created with; restore it or pass base=")
+        raise OpcmError(f"{self.base.source}: the base is not the one this state was created with; restore it or "
+                        "pass base=")
 
 @patch
 def _arrived(self:Arrivals, new: _Newcomer, name: str, seen: dict[str, _Seen], force: bool):
@@ -198,7 +212,8 @@ def _arrived(self:Arrivals, new: _Newcomer, name: str, seen: dict[str, _Seen], f
     old, digest, expert = self.state.manifest, _hash(seen, "expert"), new.expert
     self._check_base(_hash(seen, "base"))
     twin = next((a["name"] for a in old["arrivals"] if a["hash"] == digest), None)
-    if twin and not force: raise OpcmError(f"{expert.source}: the same content is already in as {twin!r}; force to add it again")
+    if twin and not force:
+        raise OpcmError(f"{expert.source}: the same content is already in as {twin!r}; force to add it again")
     norm, t = math.sqrt(math.fsum(s.square for s in seen.values())), old["totals"]["t"] + 1
     record = dict(name=name, source=expert.source, revision=expert.revision, hash=digest, norm=norm,
                   squares=_squares(seen), when=datetime.now(timezone.utc).isoformat(timespec="seconds"))
@@ -219,7 +234,8 @@ def remove(self:Arrivals, expert, # path, hub id, state dict or module, as it wa
           )-> dict: # the arrival's record
     "Fold one expert out again and commit"
     if not self.rule.removable:
-        raise ValueError(f"rule {self.rule.name} cannot take an expert out; these can: {', '.join(n for n, r in RULES.items() if r.removable)}")
+        raise ValueError(f"rule {self.rule.name} cannot take an expert out; these can: "
+                         f"{', '.join(n for n, r in RULES.items() if r.removable)}")
     gone = []
     self.check_room()
     with self.state.lock():
@@ -232,9 +248,11 @@ def _left(self:Arrivals, expert: Checkpoint, seen: dict[str, _Seen], gone: list)
     "The manifest after a departure, unless the expert is not in"
     old, digest, brought = self.state.manifest, _hash(seen, "expert"), any(s.brought for s in seen.values())
     self._check_base(_hash(seen, "base"))
-    found = [a for a in old["arrivals"] if a["hash"] == digest and a.get("statistics") == (_hash(seen, "brought") if brought else None)]
+    found = [a for a in old["arrivals"] if a["hash"] == digest
+             and a.get("statistics") == (_hash(seen, "brought") if brought else None)]
     if not found:
-        raise OpcmError(f"{expert.source}: its content was never added{' with these statistics' if brought else ''}, so there is nothing to remove; "
+        raise OpcmError(f"{expert.source}: its content was never added{' with these statistics' if brought else ''}, "
+                        "so there is nothing to remove; "
                         f"in are {', '.join(a['name'] for a in old['arrivals']) or 'no experts'}")
     gone.append(found[-1])
     left = [a for a in old["arrivals"] if a is not found[-1]]

@@ -60,7 +60,8 @@ def load_weights(backbone: Backbone, weights # state dict, path or hub id
     "Put merged or fine-tuned weights into a backbone, in place"
     there = open_checkpoint(weights)
     if there.record and there.record.get("tangent", False) != backbone.tangent:
-        raise OpcmError(f"{there.source}: {'an ordinary model, not a tangent one' if backbone.tangent else 'a tangent model; evaluate it through tangent.linearised of its base'}")
+        raise OpcmError(f"{there.source}: "
+                        f"{'an ordinary model, not a tangent one' if backbone.tangent else 'a tangent model; evaluate it through tangent.linearised of its base'}")
     own = Checkpoint("the encoder", backbone.module.state_dict())
     pairs = check_same(own, there, backbone.only)
     with torch.no_grad():
@@ -75,7 +76,8 @@ def _config(folder: Path, name: str = "config.json")-> dict:
 def as_mode(x: Image.Image, mode: str = "RGB")-> Image.Image:
     "A picture in a mode of 8 bits; one of 16 bits is scaled, not cut off"
     if x.mode == "F": raise OpcmError("a picture of floating-point numbers has no scale; convert it to 8 bits first")
-    if x.mode.startswith("I"): x = Image.fromarray((np.asarray(x).astype(np.float32) / 257).round().clip(0, 255).astype(np.uint8))
+    if x.mode.startswith("I"):
+        x = Image.fromarray((np.asarray(x).astype(np.float32) / 257).round().clip(0, 255).astype(np.uint8))
     return x.convert(mode)
 
 def _image_processor(folder: Path, side: int):
@@ -92,7 +94,8 @@ def _transformers_clip(ckpt: Checkpoint, config: dict)-> Backbone:
     processor = _image_processor(ckpt.folder, vision.config.image_size)
     bb = Backbone(ckpt, model, lambda images: dict(processor([as_mode(x) for x in images], return_tensors="pt")),
                   lambda b: model.visual_projection(vision(**b).pooler_output), "image", "vision_model.", 100.,
-                  looks=f"{type(processor).__name__} {processor.to_json_string()}", projection="visual_projection.weight")
+                  looks=f"{type(processor).__name__} {processor.to_json_string()}",
+                  projection="visual_projection.weight")
     if whole:
         tokenizer = AutoTokenizer.from_pretrained(ckpt.folder)
         def encode_text(prompts):
@@ -121,21 +124,27 @@ def _timm(ckpt: Checkpoint, config: dict)-> Backbone:
     model = timm.create_model(f"local-dir:{ckpt.folder}", pretrained=True).float()
     head = model.pretrained_cfg.get("classifier", "head") + ".weight" if config.get("projection") else ""
     if model.num_classes and not head:
-        raise OpcmError(f"{ckpt.source}: a classifier of {model.num_classes} classes, not an encoder; set num_classes to 0 in its config.json, or \"projection\": true if its head is a final projection")
+        raise OpcmError(f"{ckpt.source}: a classifier of {model.num_classes} classes, not an encoder; set "
+                        "num_classes to 0 in its config.json, or \"projection\": true if its head is a final "
+                        "projection")
     channels = model.pretrained_cfg.get("input_size", (3,))[0]
     transform = create_transform(**resolve_data_config({}, model=model), is_training=False)
     mode = "L" if channels == 1 else "RGB"
     prepare = lambda images: dict(x=torch.stack([transform(as_mode(x, mode)) for x in images]))
-    return Backbone(ckpt, model, prepare, lambda b: model(b["x"]), "image", looks=f"timm {mode} {transform}", projection=head)
+    return Backbone(ckpt, model, prepare, lambda b: model(b["x"]), "image", looks=f"timm {mode} {transform}",
+                    projection=head)
 
 # %% ../nbs/evaluation/02_backbones.ipynb #b1e22df9
 def _sentences(ckpt: Checkpoint)-> Backbone:
     from transformers import AutoModel, AutoTokenizer
     if not any((ckpt.folder / f).exists() for f in ("tokenizer.json", "vocab.txt", "tokenizer_config.json")):
-        raise OpcmError(f"{ckpt.source}: no tokenizer beside the weights, so sentences cannot be read; copy the tokenizer files there")
-    model, tokenizer = AutoModel.from_pretrained(ckpt.folder, dtype=torch.float32), AutoTokenizer.from_pretrained(ckpt.folder)
+        raise OpcmError(f"{ckpt.source}: no tokenizer beside the weights, so sentences cannot be read; copy the "
+                        "tokenizer files there")
+    model, tokenizer = AutoModel.from_pretrained(ckpt.folder,
+                                                 dtype=torch.float32), AutoTokenizer.from_pretrained(ckpt.folder)
     longest = _config(ckpt.folder, "sentence_bert_config.json").get("max_seq_length", 128)
-    prepare = lambda texts: dict(tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt"))
+    prepare = lambda texts: dict(tokenizer(texts, padding=True, truncation=True, max_length=longest,
+                                           return_tensors="pt"))
     def encode(b):
         mask = b["attention_mask"][..., None]
         return (model(**b).last_hidden_state * mask).sum(1) / mask.sum(1)
@@ -147,7 +156,8 @@ def _sentences(ckpt: Checkpoint)-> Backbone:
 # %% ../nbs/evaluation/02_backbones.ipynb #0e4f258b
 def _eval(bb: Backbone, device)-> Backbone:
     if not bb.checkpoint.parameters(bb.only) or not bb.parameters():
-        raise OpcmError(f"{bb.checkpoint.source}: no weights named {bb.only}*, which is what experts of this kind of encoder change")
+        raise OpcmError(f"{bb.checkpoint.source}: no weights named {bb.only}*, which is what experts of this kind of "
+                        "encoder change")
     bb.module.to(checked_device(device)).eval()
     bb.module.requires_grad_(False)
     files = [p for p in side_files(bb.checkpoint) if p.suffix.lower() != ".md"]
@@ -158,16 +168,20 @@ def load_backbone(source, # folder, hub id or open_clip:NAME/TAG
                   device: str = "cpu")-> Backbone:
     "An encoder with its preprocessing"
     ckpt = open_checkpoint(source)
-    if ckpt.record.get("tangent"): raise OpcmError(f"{ckpt.source}: a tangent model, which only its base can evaluate: `tangent.load_tangent(base, this)`")
+    if ckpt.record.get("tangent"):
+        raise OpcmError(f"{ckpt.source}: a tangent model, which only its base can evaluate: "
+                        "`tangent.load_tangent(base, this)`")
     if str(ckpt.source).startswith("open_clip:"): return _eval(_open_clip(ckpt), device)
-    if ckpt.folder is None: raise OpcmError(f"{ckpt.source}: an encoder is evaluated from a folder with its configuration, or a hub id")
+    if ckpt.folder is None:
+        raise OpcmError(f"{ckpt.source}: an encoder is evaluated from a folder with its configuration, or a hub id")
     if (ckpt.folder / "open_clip_config.json").exists(): return _eval(_open_clip(ckpt), device)
     config = _config(ckpt.folder)
     if "architecture" in config: return _eval(_timm(ckpt, config), device)
     if "model_type" not in config:
         raise OpcmError(f"{ckpt.source}: config.json has neither timm's `architecture` nor transformers' `model_type`")
     try: import transformers
-    except ImportError: raise OpcmError("evaluating models of transformers needs it: pip install 'opcm_nb[transformers]'") from None
+    except ImportError:
+        raise OpcmError("evaluating models of transformers needs it: pip install 'opcm_nb[transformers]'") from None
     if config["model_type"].startswith("clip"): return _eval(_transformers_clip(ckpt, config), device)
     return _eval(_sentences(ckpt), device)
 
@@ -183,7 +197,8 @@ def quiet_libraries():
 # %% ../nbs/evaluation/02_backbones.ipynb #ebe0b718
 def autocast(precision: str, device: str):
     "The context that forward passes run in"
-    if precision not in ("auto", "float32", "bfloat16"): raise ValueError(f"precision is auto, float32 or bfloat16, not {precision!r}")
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise ValueError(f"precision is auto, float32 or bfloat16, not {precision!r}")
     kind = torch.device(device).type
     wanted = precision == "bfloat16" or (precision == "auto" and kind == "cuda")
     return torch.autocast(kind, dtype=torch.bfloat16) if wanted else nullcontext()
@@ -195,7 +210,8 @@ class Batches:
                  keep: int = 2 << 30, # bytes of prepared inputs to hold at most
                  workers: int = 0): # processes that decode
         if examples.task.kind != backbone.kind:
-            raise OpcmError(f"task {examples.task.name} has {examples.task.kind}s, {backbone.checkpoint.source} reads {backbone.kind}s")
+            raise OpcmError(f"task {examples.task.name} has {examples.task.kind}s, {backbone.checkpoint.source} "
+                            f"reads {backbone.kind}s")
         if size < 1: raise ValueError(f"a batch has at least one example, not {size}")
         self.backbone, self.examples, self.size, self.room, self.workers = backbone, examples, size, keep, workers
         self.labels = torch.as_tensor(examples.labels)
@@ -211,7 +227,8 @@ class Batches:
 
     def _loader(self, rows: list[list[int]]):
         fork = "fork" if self.workers else None          # open checkpoints do not travel to a new interpreter
-        return torch.utils.data.DataLoader(rows, batch_size=None, collate_fn=self._made, num_workers=self.workers, multiprocessing_context=fork)
+        return torch.utils.data.DataLoader(rows, batch_size=None, collate_fn=self._made, num_workers=self.workers,
+                                           multiprocessing_context=fork)
 
     def __iter__(self)-> Iterator[tuple[dict[str, Tensor], Tensor]]:
         yield from self.kept

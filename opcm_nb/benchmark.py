@@ -38,7 +38,8 @@ def accuracy_rows(suite: Suite, s: Stream, arrivals: list[dict])-> list[dict]:
     for t, (task, a) in enumerate(zip(s.order, arrivals), 1):
         for name in s.wanted[t - 1]:
             right, n = suite.cached(name, a["digest"])
-            rows.append(dict(group=s.group, rule=s.label, seed=s.seed, t=t, arrival=task, task=name, right=right, n=n, accuracy=round(right / n, 6)))
+            rows.append(dict(group=s.group, rule=s.label, seed=s.seed, t=t, arrival=task, task=name, right=right, n=n,
+                             accuracy=round(right / n, 6)))
     return rows
 
 def trace_rows(s: Stream, arrivals: list[dict])-> list[dict]:
@@ -82,7 +83,8 @@ def check_spread(table: list[dict]):
     "Order-free rules end at the same accuracy in every order"
     for r in table:
         if r["metric"] == "ACC" and r["std"] > 1e-3 and make_rule(*[r["rule"].partition(":")[0]]).order_free:
-            raise OpcmError(f"rule {r['rule']} is order-free, but ACC differs between orders (std {r['std']:.2e}); please report this")
+            raise OpcmError(f"rule {r['rule']} is order-free, but ACC differs between orders (std {r['std']:.2e}); "
+                            "please report this")
 
 # %% ../nbs/evaluation/08_benchmark.ipynb #c4fa9023
 def run_benchmark(suite: Suite, streams: list[Stream], out: Path | str, # folder for the results
@@ -91,7 +93,8 @@ def run_benchmark(suite: Suite, streams: list[Stream], out: Path | str, # folder
                   progress: bool = False)-> list[dict]: # the summary
     "Gates, streams, result files"
     out, single = Path(out), suite.gates(force)
-    with tqdm(total=sum(map(len, [w for s in streams for w in s.wanted])), unit="evaluation", disable=not progress) as bar:
+    with tqdm(total=sum(map(len, [w for s in streams for w in s.wanted])), unit="evaluation",
+              disable=not progress) as bar:
         ran = [(bar.set_description(f"{s.label} {s.seed}"), run_stream(suite, s, bar.update))[1] for s in streams]
     rows = [r for s, a in zip(streams, ran) for r in accuracy_rows(suite, s, a)]
     table = summary_rows(rows, single)
@@ -100,8 +103,10 @@ def run_benchmark(suite: Suite, streams: list[Stream], out: Path | str, # folder
     files = dict(single=single, accuracy=rows, summary=table, cosines=suite.cosines(),
                  trace=[r for s, a in zip(streams, ran) for r in trace_rows(s, a)])
     for name, content in files.items(): _write(out / f"{name}.csv", content)
-    settings = dict(evaluate=streams[0].evaluate, precision=suite.precision, base=suite.hash, experts=suite.digests, seeds=sorted({s.seed for s in streams}),
-                    rules={f"{s.group} {s.label}": s.rule.settings() | ({"pre": s.pre} if s.pre else {}) for s in streams},
+    settings = dict(evaluate=streams[0].evaluate, precision=suite.precision, base=suite.hash, experts=suite.digests,
+                    seeds=sorted({s.seed for s in streams}),
+                    rules={f"{s.group} {s.label}": s.rule.settings() | ({"pre": s.pre} if s.pre else {})
+                           for s in streams},
                     versions=dict(opcm_nb=__version__, torch=torch.__version__), machine=machine(suite.device))
     (out / "about.json").write_text(json.dumps(settings | (about or {}), indent=1))
     return table
@@ -125,21 +130,26 @@ def cost(suite: Suite, streams: list[Stream])-> dict: # counts, and seconds for 
     return dict(streams=len(streams), arrivals=sum(todo.values()), models=merges, seconds=seconds)
 
 # %% ../nbs/evaluation/08_benchmark.ipynb #9784d17e
-_THEIRS = {"opcm": "opcm", "average": "swa", "task_arithmetic": "continual_task_arithmetic", "ties_published": "continual_ties", "magmax": "magmax"}
+_THEIRS = {"opcm": "opcm", "average": "swa", "task_arithmetic": "continual_task_arithmetic",
+           "ties_published": "continual_ties", "magmax": "magmax"}
 
 def beside_published(table: list[dict], protocol: str, model: str)-> list[dict]: # group, rule, ACC, BWT and published ones, in percent
     "ACC and BWT of every rule, and the published ones where there are any"
     theirs = {}
     if protocol == "clip20":
         for r in read_rows(PROTOCOLS / "published_acc_bwt.csv"):
-            if r["model"] == model: theirs[r["metric"], r["method"], str(r["tasks"])] = f"{r['mean']} ± {r['std']}" if r["std"] != "" else str(r["mean"])
+            if r["model"] == model:
+                theirs[r["metric"], r["method"],
+                       str(r["tasks"])] = f"{r['mean']} ± {r['std']}" if r["std"] != "" else str(r["mean"])
     ours, out = {(r["group"], r["rule"], r["metric"]): r for r in table}, []
     for group, rule in dict.fromkeys((r["group"], r["rule"]) for r in table):
         row = dict(group=group, rule=rule)
         for metric in ("ACC", "BWT"):
             if not (r := ours.get((group, rule, metric))): continue
-            row |= {metric: f"{100 * r['mean']:.1f} ± {100 * r['std']:.1f}", f"worst {metric}": f"{100 * r['worst']:.1f}"}
-            if theirs: row[f"published {metric}"] = theirs.get((metric, _THEIRS.get(rule.partition(":")[0]), group), "-")
+            row |= {metric: f"{100 * r['mean']:.1f} ± {100 * r['std']:.1f}",
+                    f"worst {metric}": f"{100 * r['worst']:.1f}"}
+            if theirs:
+                row[f"published {metric}"] = theirs.get((metric, _THEIRS.get(rule.partition(":")[0]), group), "-")
         out.append(row)
     return out
 
@@ -151,10 +161,12 @@ def _suite(p: Protocol, model: str, experts: str, streams: list[Stream], **setti
     if not model: raise ValueError("which model? give --model, one of the protocol's or a folder with --experts")
     known = p.models.get(model, {})
     base, experts = known.get("base", model), experts or known.get("experts")
-    if not experts: raise ValueError(f"experts of {model}? give their folders or hub ids with --experts, {{task}} for a task's name")
+    if not experts:
+        raise ValueError(f"experts of {model}? give their folders or hub ids with --experts, {{task}} for a task's name")
     most = max((s.group for s in streams), key=p.groups.get)
     suite = Suite(p, p.group(most), base, experts, **settings)
-    for needs in {s.rule.needs for s in streams}: [suite.brought(t, needs) for t in suite.tasks]     # all files are there, or nothing starts
+    # all files are there, or nothing starts
+    for needs in {s.rule.needs for s in streams}: [suite.brought(t, needs) for t in suite.tasks]
     return suite
 
 # %% ../nbs/evaluation/08_benchmark.ipynb #22412762
@@ -182,14 +194,18 @@ def opcm_bench(model:str="", # Model of the protocol, folder, hub id or open_cli
               )->None:
     "Merge in every order with every rule and evaluate; repeat the command to go on after a stop"
     quiet_libraries(); p = load_protocol(protocol)
-    streams = make_streams(p, group.split(",") if group else list(p.groups), rules.split(), parse_seeds(seeds), evaluate)
-    given = dict(data=data, split=split, limit=limit, precision=precision, device=device, batch=batch, workers=workers, statistics=statistics)
+    streams = make_streams(p, group.split(",") if group else list(p.groups), rules.split(), parse_seeds(seeds),
+                           evaluate)
+    given = dict(data=data, split=split, limit=limit, precision=precision, device=device, batch=batch, workers=workers,
+                 statistics=statistics)
     suite = _suite(p, model, experts, streams, cache=Cache(cache or Path(out) / "cache"), **given)
     if dry_run: print(_said(cost(suite, streams))); return
-    table = run_benchmark(suite, streams, out, dict(protocol=p.name, model=Path(model).name, split=split, limit=limit), force, progress=True)
+    table = run_benchmark(suite, streams, out, dict(protocol=p.name, model=Path(model).name, split=split, limit=limit),
+                          force, progress=True)
     print(f"{text_table(beside_published(table, p.name, model))}\n\nresults  {out}")
 
 # %% ../nbs/evaluation/08_benchmark.ipynb #0c87e328
 def _said(c: dict)-> str:
-    return (f"{c['streams']} streams; still to do: {c['arrivals']} arrivals to merge, {c['models']} merged models to evaluate, "
+    return (f"{c['streams']} streams; still to do: {c['arrivals']} arrivals to merge, {c['models']} merged models to "
+            "evaluate, "
             f"about {c['seconds'] / 60:.1f} minutes here")

@@ -37,7 +37,8 @@ class Checkpoint:
     def __post_init__(self):
         lazy, seen = hasattr(self.tensors, "spec"), {}
         for name in self.tensors:
-            if not name.isprintable() or {"", "..", "."} & set(name.split("/")): raise OpcmError(f"{self.source}: {name!r} is no name of a tensor; look where the file comes from")
+            if not name.isprintable() or {"", "..", "."} & set(name.split("/")):
+                raise OpcmError(f"{self.source}: {name!r} is no name of a tensor; look where the file comes from")
             if lazy: self.specs[name] = self.tensors.spec(name); continue
             x = self.tensors[name]
             if x.dtype not in DTYPES.values():
@@ -53,7 +54,8 @@ def read(self:Checkpoint, name: str, rows: slice = slice(None))-> Tensor:
     "One tensor, or rows of it, on the CPU, in its stored dtype"
     try:
         if rows == slice(None): return self.tensors[name].detach().cpu()
-        return self.tensors.rows(name, rows) if hasattr(self.tensors, "rows") else self.tensors[name][rows].detach().cpu()
+        return self.tensors.rows(name, rows) if hasattr(self.tensors,
+                                                        "rows") else self.tensors[name][rows].detach().cpu()
     except (OSError, RuntimeError, SafetensorError) as e:
         if "allocate memory" in str(e): raise MemoryError(f"no memory left to read {name}; lower max_memory") from None
         raise OpcmError(f"{self.where(name)}: cannot read {name} ({e}); copy or download it again") from None
@@ -103,7 +105,8 @@ def rows(self:Checkpoint, name: str, most: float = 1 << 22 # entries to read at 
     "Rows of a tensor that are read one after another"
     shape = self.specs[name].shape
     step = max(1, int(most // max(1, prod(shape[1:])))) if shape else 1
-    yield from [slice(a, min(a + step, shape[0])) for a in range(0, shape[0], step)] if shape and step < shape[0] else [slice(None)]
+    yield from [slice(a, min(a + step, shape[0]))
+                for a in range(0, shape[0], step)] if shape and step < shape[0] else [slice(None)]
 
 @patch
 def digest(self:Checkpoint, name: str)-> str:

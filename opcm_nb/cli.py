@@ -96,7 +96,8 @@ def opcm_create(base:str, # Model that all experts were fine-tuned from: folder,
     "Start a stream of arrivals: no expert merged yet"
     if lora:
         if pre or only or tangent or dry_run: raise ValueError("--lora goes with --rule and --overwrite alone")
-        AdapterMerger.create(base, state, rule, overwrite); print(f"{state}: ready for the first adapter (opcm_add {state} ADAPTER)"); return
+        AdapterMerger.create(base, state, rule, overwrite)
+        print(f"{state}: ready for the first adapter (opcm_add {state} ADAPTER)"); return
     kw = dict(rule=rule, pre=pre, only=only, dtype=dtype, device=device, tangent=tangent, progress=True)
     if dry_run: print(show_plan(plan(ContinualMerger.create(base, **kw)))); return
     ContinualMerger.create(base, state, overwrite=overwrite, **kw)
@@ -119,8 +120,10 @@ def opcm_add(state:str, # State folder
             )->None:
     "Fold experts into the state, one commit each"
     experts = expert if isinstance(expert, list) else [expert]
-    if (name or statistics or start) and len(experts) > 1: raise ValueError("--name, --statistics and --start need exactly one expert")
-    if read_manifest(Path(state)).get("lora"): _add_adapters(state, experts, name, force, wait, bool(statistics or start or dry_run)); return
+    if (name or statistics or start) and len(experts) > 1:
+        raise ValueError("--name, --statistics and --start need exactly one expert")
+    if read_manifest(Path(state)).get("lora"):
+        _add_adapters(state, experts, name, force, wait, bool(statistics or start or dry_run)); return
     merger = open_merger(state, base, device=device, max_memory=max_memory, wait=wait)
     if dry_run: _dry_add(merger, experts, statistics, start); return
     for e in experts: _tell(_said(merger.add(e, name, force, progress=True, statistics=statistics, start=start)))
@@ -136,9 +139,12 @@ def _dry_add(merger: ContinualMerger, experts: list[str], statistics: str | None
     print(show_plan(p))
 
 # %% ../nbs/merging/22_cli.ipynb #36dc1818
-def _export_adapters(merger: AdapterMerger, out: str, base: str | None, rank: int | None, overwrite: bool, max_shard_size: str):
+def _export_adapters(merger: AdapterMerger, out: str, base: str | None, rank: int | None, overwrite: bool,
+                     max_shard_size: str):
     "One adapter, or the base with everything merged"
-    if rank is None: merger.export(out, base, overwrite, max_shard_size); print(f"{out}: written ({merger.totals.t} adapters)"); return
+    if rank is None:
+        merger.export(out, base, overwrite, max_shard_size); print(f"{out}: written ({merger.totals.t} adapters)")
+        return
     error = merger.export_adapter(out, rank or None, overwrite)
     print(f"{out}: written as one adapter ({merger.totals.t} merged; relative error of the truncation {error:.1e})")
 
@@ -188,14 +194,17 @@ def opcm_export(state:str, # State folder
                 debug:store_true=False, # Show tracebacks
                )->None:
     "Write the merged model as a checkpoint of the base's library"
-    if read_manifest(Path(state)).get("lora"): _export_adapters(AdapterMerger.open(state), out, base, rank, overwrite, max_shard_size); return
+    if read_manifest(Path(state)).get("lora"):
+        _export_adapters(AdapterMerger.open(state), out, base, rank, overwrite, max_shard_size); return
     if rank is not None: raise ValueError("--rank is for states of adapters (opcm_create --lora)")
     merger = ContinualMerger.open(state, base, device=device, max_memory=max_memory)
     solver = merger.solver(rule or None)
     merger.preserved(preserve, preserve_from)
     if dry_run:
         specs = merger.export_specs(Path(out), dtype, overwrite)
-        print(f"{out}: {len(specs)} tensors, {human_size(sum(s.nbytes for s in specs.values()))}, {merger.totals.t} experts"); return
+        print(f"{out}: {len(specs)} tensors, {human_size(sum(s.nbytes for s in specs.values()))}, {merger.totals.t} "
+              "experts")
+        return
     merger.export(out, dtype, overwrite, True, max_shard_size, solver, preserve, preserve_from)
     print(f"{out}: written ({merger.totals.t} experts)")
 

@@ -27,7 +27,8 @@ from .tasks import load_examples, load_protocol
 
 # %% ../nbs/holistic/03_correction.ipynb #229e4e3a
 def _place(backbone: Backbone)-> tuple[nn.Module, str]: # owner of the parameter, its name there
-    if not backbone.projection: raise OpcmError(f"{backbone.checkpoint.source}: this encoder has no final projection to correct")
+    if not backbone.projection:
+        raise OpcmError(f"{backbone.checkpoint.source}: this encoder has no final projection to correct")
     path, _, name = backbone.projection.rpartition(".")
     return backbone.module.get_submodule(path), name
 
@@ -120,7 +121,8 @@ def correct_by_gradient(merged: Backbone, # its projection is changed in place
 def _write_corrected(ckpt: Checkpoint, merged: Backbone, out: Path, note: str):
     "The merged model's folder with another projection"
     P = merged.module.get_parameter(merged.projection).detach().cpu()
-    tensors = ((ckpt.group(n), P.to(s.dtype) if n == merged.projection else ckpt.read(n)) for n, s in ckpt.specs.items() if n not in ckpt.aliases)
+    tensors = ((ckpt.group(n), P.to(s.dtype) if n == merged.projection else ckpt.read(n)) for n,
+               s in ckpt.specs.items() if n not in ckpt.aliases)
     card = (ckpt.folder / "README.md").read_text() if (ckpt.folder / "README.md").exists() else ""
     more = {RECORD: lambda path: path.write_text(json.dumps(ckpt.record))} if ckpt.record else {}
     write_model(ckpt, tensors, ckpt.specs, out, f"{card}\n{note}\n", more=more)
@@ -144,10 +146,13 @@ def opcm_correct(model:str, # Merged model: a folder
     quiet_libraries()
     ckpt, there = open_checkpoint(model), Path(out)
     check_destination(there, overwrite, [Path(p) for p in (model, teacher, base) if p])
-    if ckpt.record.get("tangent") and not base: raise ValueError(f"{model} is a tangent model; say what its base is with --base")
-    load = lambda source: load_tangent(base, source, device) if open_checkpoint(source).record.get("tangent") else load_backbone(source, device)
+    if ckpt.record.get("tangent") and not base:
+        raise ValueError(f"{model} is a tangent model; say what its base is with --base")
+    load = lambda source: load_tangent(base, source,
+                                       device) if open_checkpoint(source).record.get("tangent") else load_backbone(source, device)
     merged, examples = load(model), load_examples(load_protocol(protocol).task(task), "train", data, limit)
     found = drift(merged, load(teacher), Batches(merged, examples, keep=0), device, progress=True)
     move_projection(merged, found.step(ridge))
-    _write_corrected(ckpt, merged, there, f"Final projection corrected towards {Path(teacher).name} on {len(examples)} unlabelled examples of {task}, ridge {ridge}.")
+    _write_corrected(ckpt, merged, there, f"Final projection corrected towards {Path(teacher).name} on "
+                                          f"{len(examples)} unlabelled examples of {task}, ridge {ridge}.")
     print(f"{out}: written; {found.left(ridge):.1%} of the squared drift is left")

@@ -84,7 +84,8 @@ def reference_rows()-> list[dict]:
     score = lambda folder, d: top1(demo_model(folder), d["images"], d["labels"], d["head"])
     base = [score(DATA / "base", d) for d in tests.values()]
     own = [score(DATA / "experts" / t, d) for t, d in tests.items()]
-    return [dict(model=n, ACC=sum(a) / len(a), BWT="") | dict(zip(TASKS, a)) for n, a in (("base", base), ("own expert", own))]
+    return [dict(model=n, ACC=sum(a) / len(a), BWT="") | dict(zip(TASKS, a)) for n,
+            a in (("base", base), ("own expert", own))]
 
 @styled
 def plot_accuracy(curves: dict[str, list[list[float]]], path: Path):
@@ -118,7 +119,8 @@ def opcm_demo(out:str="opcm_demo_out", # Folder for the state, the merged checkp
     write_rows(out / "results.csv", rows)
     plot_accuracy(curves, out / "accuracy.png")
     percent = lambda v: f"{100 * v:.1f}" if isinstance(v, float) else v
-    print("\nAccuracy (%) on held-out images after the last arrival; ACC is their mean, BWT the mean change since a task's own arrival\n")
+    print("\nAccuracy (%) on held-out images after the last arrival; ACC is their mean, BWT the mean change since a "
+          "task's own arrival\n")
     print(text_table([{k: percent(v) for k, v in r.items()} for r in rows]))
     print(f"\nmerged model  {out / 'merged'}\nstate         {out / 'state'}  (opcm_status {out / 'state'})\n"
           f"table         {out / 'results.csv'}\nplot          {out / 'accuracy.png'}")

@@ -50,7 +50,8 @@ def plot_interference(rows: list[dict] # as `state.rows()` gives them
                      ):
     "Share of each newcomer's energy that was removed, map by map and arrival by arrival"
     arrivals = {r["t"]: r["arrival"] for r in rows if r["t"] > 1}
-    if not arrivals: raise ValueError("no interference to show: fewer than two arrivals, or a rule that does not project")
+    if not arrivals:
+        raise ValueError("no interference to show: fewer than two arrivals, or a rule that does not project")
     of = {(r["layer"], r["part"], r["t"]): 100 * r["removed_energy"] for r in rows}
     maps, parts = list(dict.fromkeys((layer, part) for layer, part, _ in of)), {layer: part for layer, part, _ in of}
     shared = len(commonprefix([layer for layer, _ in maps]).rpartition(".")[0])
@@ -79,7 +80,8 @@ def plot_trace(trace: list[dict] # as `ContinualMerger.trace` gives it
               ):
     "Norms and lambda over the arrivals"
     import matplotlib.pyplot as plt
-    if not trace or "norm_A" not in trace[0]: raise ValueError("only a stream with the rule opcm has an accumulator to trace")
+    if not trace or "norm_A" not in trace[0]:
+        raise ValueError("only a stream with the rule opcm has an accumulator to trace")
     t, (fig, axes) = [r["t"] for r in trace], plt.subplots(1, 2, figsize=(7, 2.8))
     axes[0].plot(t, [r["norm_A"] for r in trace], "o-", color=COLORS["opcm"], label="accumulator")
     axes[0].plot(t, [r["mean_norm"] for r in trace], "s-", color=COLORS["ties"], label="merged model")

@@ -30,7 +30,8 @@ def naming(path: Path):
     "An error of the operating system names its file"
     try: yield
     except (OSError, SafetensorError) as e:
-        raise OSError(getattr(e, "errno", None), getattr(e, "strerror", None) or str(e), str(getattr(e, "filename", None) or path)) from None
+        raise OSError(getattr(e, "errno", None), getattr(e, "strerror", None) or str(e),
+                      str(getattr(e, "filename", None) or path)) from None
 
 @contextmanager
 def disk_errors():

@@ -72,7 +72,8 @@ def _agree(what, error: str = "")-> list:
     "What each process has to say; an error of one is everyone's"
     said = [None] * dist.get_world_size()
     try: dist.all_gather_object(said, (what, error))
-    except RuntimeError as e: raise OpcmError(f"another process died ({first_line(e, 80)}); nothing was merged") from None
+    except RuntimeError as e:
+        raise OpcmError(f"another process died ({first_line(e, 80)}); nothing was merged") from None
     if bad := next((f"process {i}: {e}" for i, (_, e) in enumerate(said) if e), None): raise OpcmError(bad)
     return [w for w, _ in said]
 
@@ -101,4 +102,5 @@ class DistributedMerger(ContinualMerger):
 
 def open_merger(state: Path | str, base=None, **settings)-> Arrivals:
     "A state's merger; under torchrun, one that shares the work"
-    return (DistributedMerger if int(os.environ.get("WORLD_SIZE", 1)) > 1 else ContinualMerger).open(state, base, **settings)
+    return (DistributedMerger if int(os.environ.get("WORLD_SIZE", 1)) > 1
+            else ContinualMerger).open(state, base, **settings)

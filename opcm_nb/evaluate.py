@@ -24,7 +24,8 @@ def count_correct(features: Callable[[dict], Tensor], # batch -> [N, d] unit row
     right = n = 0
     for batch, labels in batches:
         f = features({k: v.to(device) for k, v in batch.items()})
-        with torch.autocast(f.device.type, enabled=False): scores = f.float() @ head.to(f.device).T     # bf16 would make ties
+        # bf16 would make ties
+        with torch.autocast(f.device.type, enabled=False): scores = f.float() @ head.to(f.device).T
         right += scores.argmax(1).cpu().eq(labels).sum().item()
         n += len(labels)
     return right, n
@@ -42,7 +43,8 @@ def average_accuracy(a: Matrix, t: int = -1 # arrival, from zero; the last when 
 def backward_transfer(a: Matrix, convention: str = "standard" # divides by T - 1; "fusionbench" by T
                      )-> float:
     "BWT: mean change of a task between its arrival and the last"
-    if convention not in ("standard", "fusionbench"): raise ValueError(f"convention is standard or fusionbench, not {convention!r}")
+    if convention not in ("standard", "fusionbench"):
+        raise ValueError(f"convention is standard or fusionbench, not {convention!r}")
     T = len(a)
     return sum(a[-1][i] - a[i][i] for i in range(T - 1)) / (max(T - 1, 1) if convention == "standard" else T)
 

@@ -40,10 +40,13 @@ def heat_map(grid, # rows x columns of numbers; nan stays empty
     every = -(-len(rows) // 40)                                     # a name in the margin needs its height
     fig, ax = plt.subplots(figsize=(max(4., 2.5 + .34 * len(columns)), max(2.4, 1.2 + .26 * min(len(rows), 40))))
     image = ax.imshow(grid, aspect="auto", **kw)
-    ax.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=8); ax.set_yticks(range(0, len(rows), every), rows[::every], fontsize=8)
+    ax.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=8)
+    ax.set_yticks(range(0, len(rows), every), rows[::every], fontsize=8)
     ax.spines[:].set_visible(False); ax.tick_params(length=0)
     for i, row in enumerate(grid if digits is not None else ()):
         for j, x in enumerate(row):
-            if x == x: ax.text(j, i, f"{x:.{digits}f}", ha="center", va="center", fontsize=7, color="white" if image.norm(x) > .6 else "black")
+            if x == x:
+                ax.text(j, i, f"{x:.{digits}f}", ha="center", va="center", fontsize=7,
+                        color="white" if image.norm(x) > .6 else "black")
     fig.colorbar(image, label=label)
     return fig

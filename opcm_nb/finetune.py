@@ -47,7 +47,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
-        if self.steps < 1 or self.batch < 1: raise ValueError(f"steps and batch are at least 1, got {self.steps} and {self.batch}")
+        if self.steps < 1 or self.batch < 1:
+            raise ValueError(f"steps and batch are at least 1, got {self.steps} and {self.batch}")
 
 def learning_rate(step: int, recipe: Recipe)-> float:
     "Linear warm-up, then a cosine to zero"
@@ -85,9 +86,12 @@ class _Run:
 
     def _resume(self):
         try: kept = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception as e: raise OpcmError(f"{self.path}: an interrupted run that cannot be read ({type(e).__name__}); delete it to start anew") from None
+        except Exception as e:
+            raise OpcmError(f"{self.path}: an interrupted run that cannot be read ({type(e).__name__}); delete it to "
+                            "start anew") from None
         if json.loads(kept["about"]) != self.about:
-            raise OpcmError(f"{self.path}: an interrupted run with other settings; delete it, or choose another destination")
+            raise OpcmError(f"{self.path}: an interrupted run with other settings; delete it, or choose another "
+                            "destination")
         with torch.no_grad():
             for n, p in self.weights.items(): p.copy_(kept["weights"][n])
         self.optimizer.load_state_dict(kept["optimizer"])
@@ -98,8 +102,10 @@ class _Run:
     def keep(self):
         "Save everything in one step"
         work = self.path.with_suffix(".new")
-        torch.save(dict(about=json.dumps(self.about), weights={n: p.detach() for n, p in self.weights.items()}, rng=torch.get_rng_state(),
-                        cuda_rng=torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [], optimizer=self.optimizer.state_dict(), step=self.step, losses=self.losses), work)
+        torch.save(dict(about=json.dumps(self.about), weights={n: p.detach() for n, p in self.weights.items()},
+                        rng=torch.get_rng_state(),
+                        cuda_rng=torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+                        optimizer=self.optimizer.state_dict(), step=self.step, losses=self.losses), work)
         os.replace(work, self.path)
 
 # %% ../nbs/evaluation/04_finetune.ipynb #478d1037
@@ -122,7 +128,9 @@ def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe,
             features = backbone.features(batch)
             loss = head_loss(features, torch.as_tensor(labels[rows], device=device), head, backbone.logit_scale)
             if penalty: loss = loss + penalty(backbone, batch, features)
-        if not math.isfinite(loss.item()): raise OpcmError(f"task {examples.task.name}: the loss is not finite at step {run.step}; lower the learning rate")
+        if not math.isfinite(loss.item()):
+            raise OpcmError(f"task {examples.task.name}: the loss is not finite at step {run.step}; lower the "
+                            "learning rate")
         run.optimizer.zero_grad(); loss.backward(); run.optimizer.step()
         run.losses.append(loss.item()); run.step += 1
         bar.update(); bar.set_postfix(loss=f"{np.mean(run.losses[-50:]):.3f}", refresh=False)
@@ -133,14 +141,16 @@ def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe,
 def _write_expert(backbone: Backbone, run: _Run, out: Path, moments: bool):
     base, trained = backbone.checkpoint, run.weights
     specs = {n: Spec(s.shape, torch.float32) if n in trained else s for n, s in base.specs.items()}
-    tensors = ((base.group(n), trained[n].detach().cpu() if n in trained else base.read(n)) for n in specs if n not in base.aliases)
+    tensors = ((base.group(n), trained[n].detach().cpu() if n in trained else base.read(n)) for n in specs
+               if n not in base.aliases)
     card = f"Fine-tuned with opcm_nb {__version__}: {json.dumps(run.about)}\n"
     record = dict(only=backbone.only, tangent=backbone.tangent, **run.about["start"])
     more = {RECORD: lambda path: path.write_text(json.dumps(record, indent=1)),
             "training.csv": lambda path: write_rows(path, [dict(step=i, loss=x) for i, x in enumerate(run.losses)])}
     if moments:
         unbiased = 1 - run.optimizer.defaults["betas"][1]**run.step
-        state = {n: run.optimizer.state[p]["exp_avg_sq"].cpu() / unbiased for n, p in trained.items() if p in run.optimizer.state}
+        state = {n: run.optimizer.state[p]["exp_avg_sq"].cpu() / unbiased for n,
+                 p in trained.items() if p in run.optimizer.state}
         more["second_moments.safetensors"] = lambda path: save_file(state, path)
     write_model(base, tensors, specs, out, card, more=more)
     run.path.unlink(missing_ok=True)
@@ -153,8 +163,10 @@ def _about(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe,
         start = open_checkpoint(start)
         load_weights(backbone, start)
         begun = dict(start=dict(source=Path(start.source).name, hash=part_hash(base, start, backbone.only)))
-    return dict(start=begun, tangent=backbone.tangent, task=examples.task.name, base=content_hash({n: tensor_digest(base.read(n)) for n in base.parameters()}),
-                examples=len(examples), data=examples_hash(examples), head=tensor_digest(head.cpu()), penalty=penalty.about if penalty else {}, **asdict(recipe))
+    return dict(start=begun, tangent=backbone.tangent, task=examples.task.name,
+                base=content_hash({n: tensor_digest(base.read(n)) for n in base.parameters()}),
+                examples=len(examples), data=examples_hash(examples), head=tensor_digest(head.cpu()),
+                penalty=penalty.about if penalty else {}, **asdict(recipe))
 
 # %% ../nbs/evaluation/04_finetune.ipynb #4e18d310
 def finetune(backbone: Backbone, # with the base's weights; trained in place
@@ -171,13 +183,16 @@ def finetune(backbone: Backbone, # with the base's weights; trained in place
     out, base = Path(out).expanduser().absolute(), backbone.checkpoint
     backbone.module.to(device)
     if missing := set(backbone.parameters()) - set(base.specs):
-        raise OpcmError(f"{base.source}: the encoder calls its weights otherwise than the file ({sorted(missing)[:2]}); save it again with its library")
+        raise OpcmError(f"{base.source}: the encoder calls its weights otherwise than the file "
+                        f"({sorted(missing)[:2]}); save it again with its library")
     about = _about(backbone, examples, head, recipe, start, penalty)
     torch.manual_seed(recipe.seed)
     run = _Run(backbone, recipe, out, about)
-    check_destination(out, overwrite or run.step > 0, [p for p in (base.folder,) if p])   # what is resumed was allowed before
+    # what is resumed was allowed before
+    check_destination(out, overwrite or run.step > 0, [p for p in (base.folder,) if p])
     out.parent.mkdir(parents=True, exist_ok=True)
-    if not run.step: run.keep()                                                           # a place that cannot be written fails now
+    # a place that cannot be written fails now
+    if not run.step: run.keep()
     try: _train(backbone, examples, head.to(device), recipe, run, device, save_every, progress, penalty)
     except OpcmError: run.path.unlink(missing_ok=True); raise                             # going on would not help
     except BaseException: run.keep(); raise
@@ -213,7 +228,9 @@ def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
     quiet_libraries(); p = load_protocol(protocol)
     given = dict(steps=steps, batch=batch, lr=lr, weight_decay=weight_decay, warmup=warmup)
     recipe = Recipe(**p.recipe | {k: v for k, v in given.items() if v is not None}, precision=precision, seed=seed)
-    train, bb = load_examples(p.task(task), "train", data, p.train_limit if limit is None else limit), load_backbone(base, device)
+    train, bb = load_examples(p.task(task), "train", data,
+                              p.train_limit if limit is None else limit), load_backbone(base, device)
     head = frozen_head(bb, train.task, train, cache and Path(cache), device=device)
-    finetune(linearised(bb) if tangent else bb, train, head, out, recipe, device, start, None, moments, overwrite=overwrite, progress=True)
+    finetune(linearised(bb) if tangent else bb, train, head, out, recipe, device, start, None, moments,
+             overwrite=overwrite, progress=True)
     print(f"{out}: expert for {task}, {len(train)} training examples, {recipe.steps} steps")

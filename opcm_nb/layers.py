@@ -80,4 +80,5 @@ def pieces(layer: Layer, most: float # entries of a piece, if it can be had
     if size <= most or not layer.shape or (layer.linear and len(layer.shape) < 3): return [(layer, slice(None))]
     n = layer.shape[0]
     rows = max(1, int(most * n // size))
-    return [(replace(layer, shape=(min(rows, n - a), *layer.shape[1:])), slice(a, min(a + rows, n))) for a in range(0, n, rows)]
+    return [(replace(layer, shape=(min(rows, n - a), *layer.shape[1:])), slice(a, min(a + rows, n)))
+            for a in range(0, n, rows)]

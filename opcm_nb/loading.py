@@ -82,7 +82,8 @@ def _weight_map(index: Path)-> dict[str, str]:
         names = json.loads(index.read_text())["weight_map"]
         assert names and all(isinstance(f, str) for f in names.values())
         return names
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError): raise OpcmError(f"{index}: not a weight index; download it again") from None
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError):
+        raise OpcmError(f"{index}: not a weight index; download it again") from None
 
 # %% ../nbs/merging/08_loading.ipynb #065daae8
 def open_files(paths: list[Path], index: Path | None = None)-> Mapping:
@@ -122,7 +123,8 @@ def _record(folder: Path)-> dict:
     except (ValueError, RecursionError): record = None
     kinds = dict(tangent=bool, only=str, start=dict | None)
     sound = isinstance(record, dict) and all(isinstance(record[k], t) for k, t in kinds.items() if k in record)
-    if not sound or (record.get("start") and not all(isinstance(v, str) for v in (record["start"].get("source"), record["start"].get("hash"), record.get("only")))):
+    if not sound or (record.get("start") and not all(isinstance(v, str)
+                                                     for v in (record["start"].get("source"), record["start"].get("hash"), record.get("only")))):
         raise OpcmError(f"{folder / RECORD}: not the record of an expert; copy the expert again")
     return record
 
@@ -131,7 +133,8 @@ def _open_path(path: Path, source: str, revision: str | None = None)-> Checkpoin
     files, index = weight_files(path) if folder else ([path], None)
     stem = re.split(r"-\d{5}-of-|\.(?:safetensors|bin|pt|pth)$", files[0].name)[0] if folder else "model"
     stem = re.sub(r"^(open_clip_)?pytorch_model", r"\1model", stem)      # exports are safetensors
-    return Checkpoint(source, open_files(files, index), folder, stem, revision, record=_record(folder) if folder else {})
+    return Checkpoint(source, open_files(files, index), folder, stem, revision,
+                      record=_record(folder) if folder else {})
 
 def _open_clip(source: str)-> Checkpoint:
     import open_clip
@@ -149,7 +152,8 @@ def open_checkpoint(source # path, hub id, `open_clip:NAME/TAG`, state dict, mod
     if isinstance(source, Checkpoint): return source
     if isinstance(source, nn.Module):
         return Checkpoint("model in memory", find_state_dict(source.state_dict(), "model in memory"), module=source)
-    if isinstance(source, Mapping): return Checkpoint("state dict in memory", find_state_dict(source, "state dict in memory"))
+    if isinstance(source, Mapping):
+        return Checkpoint("state dict in memory", find_state_dict(source, "state dict in memory"))
     text = str(source)
     if text.startswith("open_clip:"): return _open_clip(text)
     path = Path(text).expanduser().absolute()      # links stay links: the hub's cache hides suffixes behind them

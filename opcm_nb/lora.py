@@ -52,7 +52,9 @@ def _sites(adapter: Adapter)-> Iterator[tuple[str, Layer, Tensor, Tensor]]: # ke
         left, right = adapter.factors(site)
         layer = classify(site, (left.shape[0], right.shape[1]))
         if layer.fused_dim is None: yield site, layer, left, right; continue
-        for i in range(3): yield f"{site}/{i}", layer, *((left.chunk(3)[i], right) if layer.fused_dim == 0 else (left, right.chunk(3, 1)[i]))
+        for i in range(3):
+            yield f"{site}/{i}", layer, *((left.chunk(3)[i], right) if layer.fused_dim == 0
+                                          else (left, right.chunk(3, 1)[i]))
 
 class AdapterMerger:
     "Folds LoRA adapters into one, or into one model, without forming a product"
@@ -74,9 +76,12 @@ def create(cls:AdapterMerger, base, # the model that the adapters were trained o
           )-> AdapterMerger: # without an adapter
     "Start a stream of adapters"
     rule = make_rule(rule, **settings)
-    if rule.name not in CORE_RULES: raise ValueError(f"{rule.name} needs whole matrices; adapters alone can be merged by {', '.join(CORE_RULES)}, and by any rule as experts of an ordinary state")
+    if rule.name not in CORE_RULES:
+        raise ValueError(f"{rule.name} needs whole matrices; adapters alone can be merged by "
+                         f"{', '.join(CORE_RULES)}, and by any rule as experts of an ordinary state")
     source = str(Path(base).absolute()) if Path(str(base)).exists() else str(base)
-    manifest = dict(lora=True, base=dict(source=source, revision=None, hash=""), only="", dtype="float64", rule=dict(name=rule.name, settings=rule.settings()),
+    manifest = dict(lora=True, base=dict(source=source, revision=None, hash=""), only="", dtype="float64",
+                    rule=dict(name=rule.name, settings=rule.settings()),
                     sites={}, totals=dict(t=0, sum_norm=0., squares={}), arrivals=[])
     return cls(MemoryState(manifest) if state is None else StateFolder.create(state, manifest, overwrite), rule)
 
@@ -88,15 +93,20 @@ def open(cls:AdapterMerger, state: Path | str, # a state folder
         )-> AdapterMerger:
     "Continue a stream of adapters"
     folder = StateFolder.open(state, wait)
-    if not folder.manifest.get("lora"): raise OpcmError(f"{state}: a state of whole matrices; open it with merger.ContinualMerger")
+    if not folder.manifest.get("lora"):
+        raise OpcmError(f"{state}: a state of whole matrices; open it with merger.ContinualMerger")
     return cls(folder, make_rule(folder.manifest["rule"]["name"], **folder.manifest["rule"]["settings"]))
 
 # %% ../nbs/merging/16_lora.ipynb #512c30ca
 @patch
 def _kept(self:AdapterMerger, key: str, m: int, n: int)-> dict[str, Tensor]:
-    if key not in self.state.manifest["sites"]: return dict(Q=torch.zeros(m, 0).double(), P=torch.zeros(n, 0).double()) | {s: torch.zeros(0, 0).double() for s in self.rule.keeps}
+    if key not in self.state.manifest["sites"]:
+        return dict(Q=torch.zeros(m, 0).double(),
+                    P=torch.zeros(n, 0).double()) | {s: torch.zeros(0, 0).double() for s in self.rule.keeps}
     kept = {s: self.state.read(f"{s}.{key}") for s in ("Q", "P", *self.rule.keeps)}
-    if (len(kept["Q"]), len(kept["P"])) != (m, n): raise OpcmError(f"{key} is {m} x {n}, and {len(kept['Q'])} x {len(kept['P'])} in the adapters before; it belongs to another base")
+    if (len(kept["Q"]), len(kept["P"])) != (m, n):
+        raise OpcmError(f"{key} is {m} x {n}, and {len(kept['Q'])} x {len(kept['P'])} in the adapters before; it "
+                        "belongs to another base")
     return kept
 
 @patch
@@ -108,7 +118,8 @@ def _folded(self:AdapterMerger, adapter: Adapter)-> Iterator[tuple[str, Layer, d
         T, cores = (b @ a.mT)[None], {s: (q @ kept[s] @ p.mT)[None] for s in self.rule.keeps}
         square = sum_squares(T)
         rows = self.rule.add(cores, T, layer.linear, dict(t=self.totals.t, statistics=None)) or []
-        yield key, layer, dict(Q=Q, P=P) | {s: x[0] for s, x in cores.items()}, square, [dict(layer=key, part=0, **r) for r in rows]
+        yield key, layer, dict(Q=Q, P=P) | {s: x[0] for s,
+                                            x in cores.items()}, square, [dict(layer=key, part=0, **r) for r in rows]
 
 # %% ../nbs/merging/16_lora.ipynb #65388695
 @patch
@@ -119,15 +130,20 @@ def add(self:AdapterMerger, folder: Path | str, # of an adapter, as PEFT saves i
        )-> dict: # the arrival's record
     "Fold one adapter in and commit"
     adapter = open_adapter(adapter_folder(folder) or folder)
-    digest = content_hash({f"{site}.{k}": tensor_digest(adapter.tensors[n]) for site, pair in adapter.sites.items() for k, n in pair.items()} | {"scale": str([adapter.scale(s, 1) for s in adapter.sites])})
+    digest = content_hash({f"{site}.{k}": tensor_digest(adapter.tensors[n]) for site,
+                           pair in adapter.sites.items() for k, n in pair.items()}
+                           | {"scale": str([adapter.scale(s, 1) for s in adapter.sites])})
     with self.state.lock():
         old, name = self.state.manifest, name or Path(folder).name
-        if any(a["name"] == name for a in old["arrivals"]): raise OpcmError(f"an arrival named {name!r} is already in; give another name")
+        if any(a["name"] == name for a in old["arrivals"]):
+            raise OpcmError(f"an arrival named {name!r} is already in; give another name")
         twin = next((a["name"] for a in old["arrivals"] if a["hash"] == digest), None)
-        if twin and not force: raise OpcmError(f"{folder}: the same content is already in as {twin!r}; force to add it again")
+        if twin and not force:
+            raise OpcmError(f"{folder}: the same content is already in as {twin!r}; force to add it again")
         new = {key: more for key, *more in self._folded(adapter)}
         slots = {f"{s}.{key}": x for key, (_, kept, _, _) in new.items() for s, x in kept.items()}
-        slots |= {f"{s}.{key}": self.state.read(f"{s}.{key}") for key in old["sites"] if key not in new for s in ("Q", "P", *self.rule.keeps)}
+        slots |= {f"{s}.{key}": self.state.read(f"{s}.{key}") for key in old["sites"] if key not in new
+                  for s in ("Q", "P", *self.rule.keeps)}
         self._commit(slots, *self._after(adapter, name, digest, new, slots))
     return self.state.manifest["arrivals"][-1]
 
@@ -135,12 +151,17 @@ def add(self:AdapterMerger, folder: Path | str, # of an adapter, as PEFT saves i
 @patch
 def _after(self:AdapterMerger, adapter: Adapter, name: str, digest: str, new: dict, slots: dict)-> tuple[dict, list]:
     "Manifest and diagnostics after an arrival"
-    old, norm, t = self.state.manifest, math.sqrt(math.fsum(square for _, _, square, _ in new.values())), self.totals.t + 1
+    old, norm, t = self.state.manifest, math.sqrt(math.fsum(square for _, _, square,
+                                                            _ in new.values())), self.totals.t + 1
     squares = {s: math.fsum(sum_squares(x) for n, x in slots.items() if n.startswith(f"{s}.")) for s in self.rule.keeps}
-    record = dict(name=name, source=adapter.source, revision=None, hash=digest, norm=norm, squares=squares, when=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+    record = dict(name=name, source=adapter.source, revision=None, hash=digest, norm=norm, squares=squares,
+                  when=datetime.now(timezone.utc).isoformat(timespec="seconds"))
     sites = {key: dict(linear=layer.linear, fused_dim=layer.fused_dim) for key, (layer, *_) in new.items()}
-    manifest = {**old, "sites": old["sites"] | sites, "arrivals": [*old["arrivals"], record], "totals": dict(t=t, sum_norm=old["totals"]["sum_norm"] + norm, squares=squares),
-                "config": old.get("config", adapter.config), "embeddings": sorted({*old.get("embeddings", []), *(s for s, p in adapter.sites.items() if "embedding" in p["A"])})}
+    manifest = {**old, "sites": old["sites"] | sites, "arrivals": [*old["arrivals"], record],
+                "totals": dict(t=t, sum_norm=old["totals"]["sum_norm"] + norm, squares=squares),
+                "config": old.get("config", adapter.config),
+                "embeddings": sorted({*old.get("embeddings", []),
+                                      *(s for s, p in adapter.sites.items() if "embedding" in p["A"])})}
     return manifest, [dict(t=t, arrival=name, **row) for *_, rows in new.values() for row in rows]
 
 @patch
@@ -181,7 +202,9 @@ def export(self:AdapterMerger, out: Path | str, # a folder or a weight file
     found, names = {site: (L, R) for site, L, R in self.factors()}, {}
     for site, (L, R) in found.items():
         n = next((n for n in base.specs if n == site or n.endswith("." + site) or site.endswith("." + n)), None)
-        if n is None or base.specs[n].shape != (len(L), R.shape[1]): raise OpcmError(f"{base.source}: has no {site} of {len(L)} x {R.shape[1]}; give the base of these adapters with base=")
+        if n is None or base.specs[n].shape != (len(L), R.shape[1]):
+            raise OpcmError(f"{base.source}: has no {site} of {len(L)} x {R.shape[1]}; give the base of these "
+                            "adapters with base=")
         names[n] = site
     def tensors():
         for n in base.specs:
@@ -207,13 +230,15 @@ def export_adapter(self:AdapterMerger, out: Path | str, # a folder
     k = rank or max(max(1, int((s > 1e-12 * s[0]).sum())) for _, s, _ in found.values())
     for site, (U, s, Vt) in found.items():
         lost, size, root = lost + s[k:].square().sum().item(), size + s.square().sum().item(), s[:k].sqrt()
-        left, right = torch.zeros(len(U), k), torch.zeros(k, Vt.shape[1])                    # where a matrix has less, zeros
+        # where a matrix has less, zeros
+        left, right = torch.zeros(len(U), k), torch.zeros(k, Vt.shape[1])
         left[:, :len(root)], right[:len(root)] = U[:, :k] * root, root[:, None] * Vt[:k]
         embedding, module = site in self.state.manifest["embeddings"], site.removesuffix(".weight")
         A, B = (left.mT, right.mT) if config.get("fan_in_fan_out") or embedding else (right, left)
         name = lambda x: f"base_model.model.{module}.lora_" + (f"embedding_{x}" if embedding else f"{x}.weight")
         tensors |= {name("A"): A.contiguous(), name("B"): B.contiguous()}
-    config = config | dict(r=k, lora_alpha=k, use_rslora=False, rank_pattern={}, alpha_pattern={}, target_modules=sorted(s.removesuffix(".weight") for s in found), inference_mode=True)
+    config = config | dict(r=k, lora_alpha=k, use_rslora=False, rank_pattern={}, alpha_pattern={},
+                           target_modules=sorted(s.removesuffix(".weight") for s in found), inference_mode=True)
     error = math.sqrt(lost / size) if size else 0.
     self._write_adapter(out, tensors, config, f"Rank {k}; relative error of the truncation {error:.2e}.")
     return error

@@ -46,14 +46,17 @@ def solver(self:ContinualMerger, rule: str | Rule | None = None, # another rule 
           )-> Rule:
     "The rule that turns this state into a model; refused when the state does not hold what it needs"
     made = self.rule
-    if rule is None: new = replace(made, **settings) if made.name not in RULES else make_rule(made.name, **made.settings() | settings)
+    if rule is None:
+        new = replace(made, **settings) if made.name not in RULES else make_rule(made.name, **made.settings() | settings)
     else:
         new, given = make_rule(rule, **settings), settings if isinstance(rule, Rule) else settings | split_settings(rule)[1]
         kept = {s: v for s, v in made.settings().items() if s in new.decides and s not in given}
         new = replace(new, **kept)
     why = can_solve(new, made)
-    there, needed = ({(layer.name, s) for layer in self.layers for s in r.slot_specs(layer.stack, layer.linear, self.dtype)} for r in (made, new))
-    if not why and needed - there: why = f"{made.name} does not keep {sorted(needed - there)[0][1]} of {sorted(needed - there)[0][0]}"
+    there, needed = ({(layer.name, s) for layer in self.layers
+                      for s in r.slot_specs(layer.stack, layer.linear, self.dtype)} for r in (made, new))
+    if not why and needed - there:
+        why = f"{made.name} does not keep {sorted(needed - there)[0][1]} of {sorted(needed - there)[0][0]}"
     if why: raise ValueError(f"no {new.name} from a state of {made.name}: {why}")
     return new
 
@@ -64,18 +67,22 @@ def preserved(self:ContinualMerger, prefixes: str, # of names, separated by comm
              )-> tuple[Checkpoint, dict[str, str]]: # where they are, and the base's name -> the name there
     "The parameters that a merged model does not merge"
     starts, names = tuple(filter(None, map(str.strip, prefixes.split(",")))), [layer.name for layer in self.layers]
-    if source is not None and not starts: raise ValueError("preserve which parameters? give the beginnings of their names")
+    if source is not None and not starts:
+        raise ValueError("preserve which parameters? give the beginnings of their names")
     for s in starts:
-        if not any(n.startswith(s) for n in names): raise ValueError(f"no merged parameter starts with {s!r}; the first is {names[0]}")
+        if not any(n.startswith(s) for n in names):
+            raise ValueError(f"no merged parameter starts with {s!r}; the first is {names[0]}")
     there = self.base if source is None else open_checkpoint(source)
     pairs = dict(zip(names, names)) if source is None else check_same(self.base, there, self.only)
     return there, {n: pairs[n] for n in names if n.startswith(starts)} if starts else {}
 
 # %% ../nbs/merging/15_merger.ipynb #442481ad
 @patch
-def _rows(self:ContinualMerger, rule: Rule, target, preserve: str, preserve_from)-> Iterator[tuple[str, Tensor, int, Tensor]]:
+def _rows(self:ContinualMerger, rule: Rule, target, preserve: str,
+          preserve_from)-> Iterator[tuple[str, Tensor, int, Tensor]]:
     "Rows of every tensor of the merged model: name, rows, where they begin, the base's rows"
-    layers, totals, (source, unmerged) = {layer.name: layer for layer in self.layers}, self.totals, self.preserved(preserve, preserve_from)
+    layers, totals, (source, unmerged) = {layer.name: layer
+                                          for layer in self.layers}, self.totals, self.preserved(preserve, preserve_from)
     def one(todo):
         n, layer, rows = todo
         w = w0 = self.base.read(n, rows)
@@ -87,7 +94,8 @@ def _rows(self:ContinualMerger, rule: Rule, target, preserve: str, preserve_from
             kind = target if target and w0.dtype.is_floating_point else w0.dtype
             w = w.to(kind).cpu()
             if layer and not math.isfinite(sum_squares(w)):
-                if not math.isfinite(sum_squares(w0)): raise OpcmError(f"{self.base.where(n)}: {n} of the base is not finite; restore the base")
+                if not math.isfinite(sum_squares(w0)):
+                    raise OpcmError(f"{self.base.where(n)}: {n} of the base is not finite; restore the base")
                 raise OpcmError(f"{n} does not fit into {kind}; export with a wider dtype")
         return n, w, rows.start or 0, w0
     cut = lambda n: self.pieces(layers[n], rule) if n in layers else [(None, rows) for rows in self.base.rows(n)]
@@ -108,7 +116,8 @@ def merged_rows(self:ContinualMerger, dtype: str | None = None, progress: bool =
             (seen if n in layers else rest).setdefault(n, Digest(self.base.specs[n])).update(w0)
             yield self.base.group(n), w, row
             if row + (len(w) if w.ndim else 1) >= (self.base.specs[n].shape or (1,))[0]: bar.update()
-    for of, part in (("hash", seen), ("rest", rest)): self._check_base(content_hash({n: str(h) for n, h in part.items()}), of)
+    for of, part in (("hash", seen), ("rest", rest)):
+        self._check_base(content_hash({n: str(h) for n, h in part.items()}), of)
 
 @patch
 def merged(self:ContinualMerger, dtype: str | None = None, # of floating-point tensors; the base's when left out
@@ -117,9 +126,10 @@ def merged(self:ContinualMerger, dtype: str | None = None, # of floating-point t
            preserve: str = "", # parameters to leave unmerged: prefixes of names, separated by commas
            preserve_from=None, # checkpoint to take them from; the base when left out
            **settings # of the rule
-          )-> Iterator[tuple[list[str], Tensor]]:
+          )-> Iterator[tuple[list[str], Tensor]]: # tied names, tensor
     "Every tensor of the merged model on the CPU, with all its tied names"
-    for names, parts in groupby(self.merged_rows(dtype, progress, rule, preserve, preserve_from, **settings), key=itemgetter(0)):
+    for names, parts in groupby(self.merged_rows(dtype, progress, rule, preserve, preserve_from, **settings),
+                                key=itemgetter(0)):
         parts = [w for _, w, _ in parts]
         yield names, parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -128,7 +138,7 @@ def merged(self:ContinualMerger, dtype: str | None = None, # of floating-point t
 def state_dict(self:ContinualMerger, dtype: str | None = None, # of floating-point tensors; the base's when left out
                rule: str | Rule | None = None, # another rule on the same statistics
                **settings # of the rule
-              )-> dict[str, Tensor]:
+              )-> dict[str, Tensor]: # name -> tensor
     "The merged model in memory, under the base's names"
     out = {}
     for names, x in self.merged(dtype, rule=rule, **settings):
@@ -157,15 +167,18 @@ def export(self:ContinualMerger, out: Path | str, # a folder, or a .safetensors,
            preserve: str = "", # parameters to leave unmerged: prefixes of names, separated by commas
            preserve_from=None, # checkpoint to take them from; the base when left out
            **settings # of the rule
-          )-> Path:
+          )-> Path: # where it was written
     "Write the merged model as a checkpoint of the base's library"
     out, rule = Path(out).expanduser(), self.solver(rule, **settings)
     specs, source = self.export_specs(out, dtype, overwrite), self.preserved(preserve, preserve_from)[0].source
     unmerged = dict(unmerged=preserve, unmerged_from=Path(source).name) if preserve else {}
-    if self.tangent and out.suffix in FILES: raise OpcmError(f"{out}: a tangent model is evaluated as one, which a single file cannot say; export to a folder")
+    if self.tangent and out.suffix in FILES:
+        raise OpcmError(f"{out}: a tangent model is evaluated as one, which a single file cannot say; export to a "
+                        "folder")
     more = {RECORD: lambda path: path.write_text(json.dumps(dict(tangent=True)))} if self.tangent else {}
     card = model_card({**self.state.manifest, "rule": dict(name=rule.name, settings=rule.settings() | unmerged)})
-    write_model(self.base, self.merged_rows(dtype, progress, rule, preserve, preserve_from), specs, out, card, max_shard_size, more)
+    write_model(self.base, self.merged_rows(dtype, progress, rule, preserve, preserve_from), specs, out, card,
+                max_shard_size, more)
     return out
 
 # %% ../nbs/merging/15_merger.ipynb #2525099c
@@ -179,7 +192,7 @@ def merge(base, # state dict, module or path
           rule: str | Rule = "opcm", # see `rules.registry`
           force: bool = False, # accept the same content twice
           **settings # of `ContinualMerger.create` and of the rule
-         )-> dict[str, Tensor]:
+         )-> dict[str, Tensor]: # name -> tensor
     "Merge experts in memory; the result has the base's names and dtypes"
     merger = ContinualMerger.create(base, rule=rule, **settings)
     for e in experts: merger.add(e, force=force)

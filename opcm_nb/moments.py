@@ -26,12 +26,15 @@ def read_optimizer(path: Path | str)-> dict: # `state` and `param_groups`
     "The state of an optimizer in a checkpoint of torch, transformers or Lightning"
     try: found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError: raise OpcmError(f"{path}: no such file") from None
-    except Exception as e: raise OpcmError(f"{path}: cut short, or more than plain tensors ({first_line(e)}); save `optimizer.state_dict()`") from None
+    except Exception as e:
+        raise OpcmError(f"{path}: cut short, or more than plain tensors ({first_line(e)}); save "
+                        "`optimizer.state_dict()`") from None
     while isinstance(found, Mapping) and "param_groups" not in found:
         inner = next((found[k] for k in _NESTS if k in found), None)
         found = inner[0] if isinstance(inner, list) and inner else inner
     if not isinstance(found, Mapping) or not found.get("state"):
-        raise OpcmError(f"{path}: holds no state of an optimizer; expected what `optimizer.state_dict()` gives after a step, possibly under 'optimizer'")
+        raise OpcmError(f"{path}: holds no state of an optimizer; expected what `optimizer.state_dict()` gives after "
+                        "a step, possibly under 'optimizer'")
     return found
 
 def parameter_orders(model: nn.Module)-> Iterator[list[str]]:
@@ -52,14 +55,20 @@ def second_moments(optimizer: dict, # as `read_optimizer` gives it
     numbers = [i for g in groups for i in g["params"]]
     beta2 = {i: g["betas"][1] for g in groups if "betas" in g for i in g["params"]}
     lacking = [i for i in numbers if i in state and not ("exp_avg_sq" in state[i] and i in beta2)]
-    if lacking: raise OpcmError(f"{source}: no second moments (exp_avg_sq) of parameter {lacking[0]}; they are what Adam and AdamW keep")
+    if lacking:
+        raise OpcmError(f"{source}: no second moments (exp_avg_sq) of parameter {lacking[0]}; they are what Adam and "
+                        "AdamW keep")
     given = [n for g in groups for n in g.get("param_names", ())]
-    fits = lambda order: len(order) == len(numbers) and all(tuple(state[i]["exp_avg_sq"].shape) == shapes.get(n) for i, n in zip(numbers, order) if i in state)
+    fits = lambda order: len(order) == len(numbers) and all(tuple(state[i]["exp_avg_sq"].shape) == shapes.get(n) for i,
+                                                            n in zip(numbers, order) if i in state)
     order = next(filter(fits, [given] if given else parameter_orders(model)), None)
     if order is None:
-        raise OpcmError(f"{source}: belongs to another model: it has {len(numbers)} parameters{f' (the first is {given[0]})' if given else ''}, the model has {len(shapes)}, or their shapes differ; "
+        raise OpcmError(f"{source}: belongs to another model: it has {len(numbers)} "
+                        f"parameters{f' (the first is {given[0]})' if given else ''}, the model has {len(shapes)}, "
+                        "or their shapes differ; "
                         "if some were frozen in training, freeze them in the model too")
-    return {n: state[i]["exp_avg_sq"].float() / (1 - beta2[i]**float(state[i]["step"])) for i, n in zip(numbers, order) if i in state}
+    return {n: state[i]["exp_avg_sq"].float() / (1 - beta2[i]**float(state[i]["step"])) for i,
+            n in zip(numbers, order) if i in state}
 
 # %% ../nbs/holistic/02_moments.ipynb #f16950fe
 def trained_module(folder: Path | str)-> nn.Module:

@@ -48,6 +48,7 @@ def show_plan(p: dict)-> str:
              f"parameters  {p['parameters'] / 1e6:.1f} million",
              f"read        {human_size(p['read'])} an arrival (base and expert)",
              f"write       {human_size(p['write'])} an arrival (the new state; the old one is deleted after)",
-             f"memory      about {human_size(p['memory'])} at least, besides Python and torch (more where there is room for layers side by side)"]
+             f"memory      about {human_size(p['memory'])} at least, besides Python and torch (more where there is "
+             "room for layers side by side)"]
     if "seconds" in p: lines.append(f"time        about {p['seconds']:.0f} s an arrival here")
     return "\n".join(lines)

@@ -27,11 +27,14 @@ def load_results(folder: Path | str, group: str = "" # of tasks; the last one of
     "The tables of a benchmark run, for one group of tasks"
     folder = Path(folder)
     try:
-        run = {n: read_rows(folder / f"{n}.csv") for n in TABLES} | dict(about=json.loads((folder / "about.json").read_text()))
+        run = {n: read_rows(folder / f"{n}.csv")
+               for n in TABLES} | dict(about=json.loads((folder / "about.json").read_text()))
         groups = list(dict.fromkeys(str(r["group"]) for r in run["summary"]))
         if group and group not in groups: raise OpcmError(f"{folder}: no group {group}; it has {', '.join(groups)}")
-        return run | {n: [r for r in run[n] if str(r["group"]) == (group or groups[-1])] for n in ("accuracy", "summary", "trace")}
-    except FileNotFoundError as e: raise OpcmError(f"{e.filename}: missing; write it with opcm_bench --out {folder}") from None
+        return run | {n: [r for r in run[n] if str(r["group"]) == (group or groups[-1])]
+                      for n in ("accuracy", "summary", "trace")}
+    except FileNotFoundError as e:
+        raise OpcmError(f"{e.filename}: missing; write it with opcm_bench --out {folder}") from None
 
 # %% ../nbs/evaluation/09_plots.ipynb #36872e51
 def gathered(folders: list[Path] # of runs on the same experts
@@ -50,7 +53,8 @@ def _of(rule: str)-> dict: return dict(color=COLORS.get(rule, "#333333"), label=
 def curves(rows: list[dict])-> dict[str, list[list[float]]]: # rule -> one curve an order
     "ACC after each arrival, for every stream whose seen tasks were all evaluated"
     out = defaultdict(list)
-    for (rule, _), stream in groupby(sorted(rows, key=lambda r: (r["rule"], r["seed"])), key=lambda r: (r["rule"], r["seed"])):
+    for (rule, _), stream in groupby(sorted(rows, key=lambda r: (r["rule"], r["seed"])),
+                                     key=lambda r: (r["rule"], r["seed"])):
         a = matrix(stream)
         curve = [average_accuracy(a, t) for t in range(len(a))]
         if not any(map(isnan, curve)): out[rule].append(curve)
@@ -66,7 +70,8 @@ def plot_curves(rows: list[dict] # of accuracy.csv
         t, columns = range(1, len(found[0]) + 1), list(zip(*found))
         m, s = [100 * mean(c) for c in columns], [100 * stdev(c) if len(c) > 1 else 0 for c in columns]
         ax.plot(t, m, "o-", ms=3, **_of(rule))
-        ax.fill_between(t, [a - b for a, b in zip(m, s)], [a + b for a, b in zip(m, s)], color=_of(rule)["color"], alpha=.15, lw=0)
+        ax.fill_between(t, [a - b for a, b in zip(m, s)], [a + b for a, b in zip(m, s)], color=_of(rule)["color"],
+                        alpha=.15, lw=0)
     count_on(ax, "experts merged")
     ax.set(ylabel="accuracy on tasks seen (%)"); ax.legend(ncols=2)
     return fig
@@ -85,13 +90,16 @@ def plot_tasks(rows: list[dict], single: list[dict], # of accuracy.csv and singl
     "Final accuracy of some rules on each task, between base and expert"
     import matplotlib.pyplot as plt
     final, of = final_by_task(rows), {(r["model"], r["task"]): 100 * r["accuracy"] for r in single}
-    if bad := [r for r in rules if r not in final]: raise OpcmError(f"no rule {bad[0]} in these results; there are {', '.join(final)}")
+    if bad := [r for r in rules if r not in final]:
+        raise OpcmError(f"no rule {bad[0]} in these results; there are {', '.join(final)}")
     tasks = [r["task"] for r in single if r["model"] == "base"]
     fig, ax = plt.subplots(figsize=(7, 3.6))
     for k, rule in enumerate(rules):
-        ax.bar([i + .8 * (k + .5) / len(rules) - .4 for i in range(len(tasks))], [100 * final[rule][t] for t in tasks], .8 / len(rules), **_of(rule))
+        ax.bar([i + .8 * (k + .5) / len(rules) - .4 for i in range(len(tasks))], [100 * final[rule][t] for t in tasks],
+               .8 / len(rules), **_of(rule))
     for model, mark in (("base", "_"), ("expert", "^")):
-        ax.scatter(range(len(tasks)), [of[model, t] for t in tasks], marker=mark, s=60 if mark == "_" else 14, color="black", label=model, zorder=3)
+        ax.scatter(range(len(tasks)), [of[model, t] for t in tasks], marker=mark, s=60 if mark == "_" else 14,
+                   color="black", label=model, zorder=3)
     ax.set_xticks(range(len(tasks)), tasks, rotation=35, ha="right"); ax.set(ylabel="accuracy (%)", ylim=(0, 100))
     ax.legend(ncols=4, loc="lower center", bbox_to_anchor=(.5, 1))
     return fig
@@ -101,8 +109,10 @@ def plot_forgetting(rows: list[dict], # of accuracy.csv, of one rule
                     seed: int): # which order
     "Accuracy on every task after every arrival; empty where a task was not evaluated"
     stream = [r for r in rows if r["seed"] == seed]
-    if len({r["rule"] for r in stream}) != 1: raise ValueError(f"one rule in one order, please; seed {seed} has {len({r['rule'] for r in stream})} rules")
-    order, of = [a for _, a in sorted({(r["t"], r["arrival"]) for r in stream})], {(r["t"], r["task"]): 100 * r["accuracy"] for r in stream}
+    if len({r["rule"] for r in stream}) != 1:
+        raise ValueError(f"one rule in one order, please; seed {seed} has {len({r['rule'] for r in stream})} rules")
+    order, of = [a for _, a in sorted({(r["t"], r["arrival"])
+                                       for r in stream})], {(r["t"], r["task"]): 100 * r["accuracy"] for r in stream}
     grid = [[of.get((t, i), float("nan")) for i in order] for t in range(1, len(order) + 1)]
     return heat_map(grid, [f"{t}. {a}" for t, a in enumerate(order, 1)], order, "accuracy (%)", digits=0)
 
@@ -166,7 +176,8 @@ def alpha_means(rows: list[dict] # of summary.csv; rules such as opcm:alpha=.5
 def plot_alpha(rows: list[dict]):
     "ACC against the protected share of the spectrum"
     import matplotlib.pyplot as plt
-    if not alpha_means(rows): raise OpcmError("no alpha in these results; run opcm_bench with rules such as opcm:alpha=.5")
+    if not alpha_means(rows):
+        raise OpcmError("no alpha in these results; run opcm_bench with rules such as opcm:alpha=.5")
     alpha, m, s = zip(*alpha_means(rows))
     fig, ax = plt.subplots(figsize=(5.5, 3))
     ax.errorbar(alpha, [100 * x for x in m], [100 * x for x in s], fmt="o-", ms=4, capsize=3, color=COLORS["opcm"])
@@ -182,16 +193,20 @@ def merged_lengths(run: dict # as `load_results` gives it
         if r["t"] != last or r["rule"] in out: continue
         settings = run["about"]["rules"][f"{r['group']} {r['rule']}"]
         if r["rule"].startswith("opcm"): norm = r["norm_A"] / r["lambda"]
-        elif r["rule"].partition(":")[0] in ("average", "task_arithmetic"): norm = r["norm_S"] * settings.get("scale", 1 / last)
-        elif r["rule"].partition(":")[0] in ("magmax", "ties_published"): norm = r["norm_M"] * (settings["scale"] if r["rule"] == "magmax" else 1)
+        elif r["rule"].partition(":")[0] in ("average", "task_arithmetic"):
+            norm = r["norm_S"] * settings.get("scale", 1 / last)
+        elif r["rule"].partition(":")[0] in ("magmax", "ties_published"):
+            norm = r["norm_M"] * (settings["scale"] if r["rule"] == "magmax" else 1)
         else: continue
         out[r["rule"]] = norm / r["mean_norm"]
     return out
 
 # %% ../nbs/evaluation/09_plots.ipynb #95a8ec26
-def metric_table(summary: list[dict], metrics: tuple[str, ...] = ("ACC", "BWT", "BWT_fusionbench", "forgetting"))-> list[dict]:
+def metric_table(summary: list[dict],
+                 metrics: tuple[str, ...] = ("ACC", "BWT", "BWT_fusionbench", "forgetting"))-> list[dict]:
     "Mean and standard deviation of some numbers, and the worst ACC, in percent; a row a rule"
     of = {(r["rule"], r["metric"]): r for r in summary}
     show = lambda r: f"{100 * r['mean']:.1f} ± {100 * r['std']:.1f}"
-    return [dict(rule=rule) | {m: show(of[rule, m]) for m in metrics if (rule, m) in of} | {"worst ACC": f"{100 * of[rule, 'ACC']['worst']:.1f}"}
+    return [dict(rule=rule) | {m: show(of[rule, m]) for m in metrics if (rule, m) in of}
+            | {"worst ACC": f"{100 * of[rule, 'ACC']['worst']:.1f}"}
             for rule in dict.fromkeys(r["rule"] for r in summary)]

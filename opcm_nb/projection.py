@@ -63,7 +63,7 @@ def project(T: Tensor, # [m, n] task vector of the newcomer, fp32 or fp64
     if mode not in MODES: raise ValueError(f"mode must be one of {MODES}, got {mode!r}")
     if not 0 <= alpha <= 1: raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
     if T.shape != A.shape or T.dtype != A.dtype or T.dtype not in RANK_TOL:
-        raise ValueError(f"need two fp32 or fp64 matrices of one shape, got "
+        raise ValueError("need two fp32 or fp64 matrices of one shape, got "
                          f"{T.dtype} {tuple(T.shape)} and {A.dtype} {tuple(A.shape)}")
     if not A.any(): return Projection(T.clone(), 0, 0)    # first arrival, frozen layer
     flip = T.shape[0] > T.shape[1]

@@ -29,10 +29,12 @@ def facts(folder: StateFolder)-> dict[str, str]:
     m = folder.manifest
     settings = ", ".join(f"{k}={v}" for k, v in m["rule"]["settings"].items())
     files = (folder.path / (m["generation"] or "nothing")).glob("*.safetensors")
-    base = " ".join(filter(None, (m["base"]["source"], m["base"]["revision"], m["base"]["hash"] and f"(sha256 {m['base']['hash'][:16]})")))
+    base = " ".join(filter(None, (m["base"]["source"], m["base"]["revision"],
+                                  m["base"]["hash"] and f"(sha256 {m['base']['hash'][:16]})")))
     out = dict(rule=m["rule"]["name"] + f" ({settings})" * bool(settings), base=base, experts=str(m["totals"]["t"]))
     out |= {k: m[k] for k in ("pre", "only") if m.get(k)}
-    return out | dict(kept=f"{len(m['tensors'])} tensors in {m['dtype']}, {human_size(sum(f.stat().st_size for f in files))}") | \
+    return out | dict(kept=f"{len(m['tensors'])} tensors in {m['dtype']}, "
+                           f"{human_size(sum(f.stat().st_size for f in files))}") | \
         ({"taken out": ", ".join(m["removed"])} if m.get("removed") else {})
 
 def arrival_rows(folder: StateFolder)-> list[dict]: # of plain numbers and words
@@ -40,8 +42,10 @@ def arrival_rows(folder: StateFolder)-> list[dict]: # of plain numbers and words
     means, out = {row["t"]: row for row in summary(folder.rows())}, []
     for row, a in zip(arrival_trace(folder.manifest), folder.manifest["arrivals"]):
         out.append({"#": row["t"], "expert": a["name"], "arrived": a["when"][:10], "norm": row["norm_tau"]} |
-                   {k: row[k] for k in ("lambda",) if k in row} | {k: means[row["t"]][k] for k in ("removed", "capacity_left") if row["t"] in means})
-    notes = ["; ".join(filter(None, (a.get("note"), f"from {a['start']}" if a.get("start") else ""))) for a in folder.manifest["arrivals"]]
+                   {k: row[k] for k in ("lambda",) if k in row}
+                   | {k: means[row["t"]][k] for k in ("removed", "capacity_left") if row["t"] in means})
+    notes = ["; ".join(filter(None, (a.get("note"), f"from {a['start']}" if a.get("start") else "")))
+             for a in folder.manifest["arrivals"]]
     return [row | {"note": n} for row, n in zip(out, notes)] if any(notes) else out
 
 # %% ../nbs/merging/19_report.ipynb #e3fc7a12
@@ -51,14 +55,17 @@ def _cell(key: str, value, bars: bool = True)-> str | TextTable:
     if key in SHARES and not bars: return f"{value:.0%}"
     if key in SHARES:
         both = TextTable.grid(padding=(0, 1))
-        both.add_row(Bar(1, 0, value, width=8, color="cyan" if key == "removed" else "green", bgcolor="default"), f"{value:4.0%}")
+        both.add_row(Bar(1, 0, value, width=8, color="cyan" if key == "removed" else "green", bgcolor="default"),
+                     f"{value:4.0%}")
         return both
     return f"{value:#.4g}" if isinstance(value, float) else str(value)
 
 def show_rows(rows: list[dict], console: Console):
     "A table of rows of equal keys"
     table = TextTable(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for k, v in rows[0].items(): table.add_column(k.replace("_", " "), justify="left" if isinstance(v, str) or k in SHARES else "right", overflow="fold")
+    for k, v in rows[0].items():
+        table.add_column(k.replace("_", " "), justify="left" if isinstance(v, str) or k in SHARES else "right",
+                         overflow="fold")
     bars = console.encoding.startswith("utf")
     for r in rows: table.add_row(*(_cell(k, v, bars) for k, v in r.items()))
     console.print(table)
@@ -67,9 +74,13 @@ def show_status(folder: StateFolder, layers: bool = False):
     "Facts and arrivals; with `layers` every linear map of the last arrival, too"
     wide = {} if sys.stdout.isatty() else dict(width=int(os.environ.get("COLUMNS", 160)))
     console, rows = Console(file=sys.stdout, highlight=False, markup=False, **wide), folder.rows()
-    for k, v in facts(folder).items(): console.print(f"{k:10}", v, soft_wrap=True, style="bold" if k == "rule" else None)
+    for k, v in facts(folder).items():
+        console.print(f"{k:10}", v, soft_wrap=True, style="bold" if k == "rule" else None)
     if arrived := arrival_rows(folder): console.print(); show_rows(arrived, console)
-    if layers and rows: console.print(); show_rows([{k: v for k, v in r.items() if k not in ("t", "arrival")} for r in rows if r["t"] == rows[-1]["t"]], console)
+    if layers and rows:
+        console.print()
+        show_rows([{k: v for k, v in r.items() if k not in ("t", "arrival")} for r in rows if r["t"] == rows[-1]["t"]],
+                  console)
 
 # %% ../nbs/merging/19_report.ipynb #bbaa5207
 _CSS = """:root { color-scheme: light dark } body { font: 16px/1.5 system-ui, sans-serif; margin: 0 }
@@ -85,11 +96,13 @@ def _picture(plot, caption: str, *args)-> list:
     try: fig = plot(*args)
     except ValueError: return []
     fig.savefig(out, dpi=150); plt.close(fig)
-    return [Figure(Img(src="data:image/png;base64," + base64.b64encode(out.getvalue()).decode(), alt=caption), Figcaption(caption))]
+    return [Figure(Img(src="data:image/png;base64," + base64.b64encode(out.getvalue()).decode(), alt=caption),
+                   Figcaption(caption))]
 
 def _html_table(rows: list[dict])-> Table:
     kind = {k: "word" if isinstance(v, str) else "" for k, v in rows[0].items()}
-    return Table(Thead(Tr(*(Th(k.replace("_", " "), cls=kind[k]) for k in rows[0]))), Tbody(*(Tr(*(Td(_cell(k, v, bars=False), cls=kind[k]) for k, v in r.items())) for r in rows)))
+    return Table(Thead(Tr(*(Th(k.replace("_", " "), cls=kind[k]) for k in rows[0]))),
+                 Tbody(*(Tr(*(Td(_cell(k, v, bars=False), cls=kind[k]) for k, v in r.items())) for r in rows)))
 
 # %% ../nbs/merging/19_report.ipynb #ef2ae1a9
 def html_report(folder: StateFolder)-> str:
@@ -97,11 +110,15 @@ def html_report(folder: StateFolder)-> str:
     rows, trace, arrived = folder.rows(), arrival_trace(folder.manifest), arrival_rows(folder)
     last = rows[-1]["t"] if rows else 0
     pictures = [*_picture(plot_norms, "Length of each expert's task vector, and their mean so far.", trace),
-                *_picture(plot_trace, "The accumulator grows, the merged model stays as far from the base as the mean expert; lambda is their ratio.", trace),
-                *_picture(plot_interference, "Where newcomers collided with what was merged: share of their energy that was removed, in each linear map.", rows),
-                *_picture(plot_layers, "The last arrival: what was removed from each linear map, and how much of the map was protected.", rows, last)]
+                *_picture(plot_trace, "The accumulator grows, the merged model stays as far from the base as the "
+                                      "mean expert; lambda is their ratio.", trace),
+                *_picture(plot_interference, "Where newcomers collided with what was merged: share of their energy "
+                                             "that was removed, in each linear map.", rows),
+                *_picture(plot_layers, "The last arrival: what was removed from each linear map, and how much of the "
+                                       "map was protected.", rows, last)]
     name = folder.path.name
-    head = Head(Meta(charset="utf-8"), Meta(name="viewport", content="width=device-width, initial-scale=1"), Meta(name="generator", content="opcm_nb"),
+    head = Head(Meta(charset="utf-8"), Meta(name="viewport", content="width=device-width, initial-scale=1"),
+                Meta(name="generator", content="opcm_nb"),
                 Title(f"{name}: a stream of experts"), Style(_CSS))
     about = Dl(*(x for k, v in facts(folder).items() for x in (Dt(k), Dd(v))))
     body = [H1(name), about, _html_table(arrived) if arrived else P("No expert has been merged yet."), *pictures]
@@ -110,7 +127,8 @@ def html_report(folder: StateFolder)-> str:
 def write_html(folder: StateFolder, path: Path):
     "Write the page; what is there is replaced only if it is such a page"
     if path.suffix not in (".html", ".htm"): raise ValueError(f"{path}: a page is a .html file")
-    if path.exists() and 'content="opcm_nb"' not in path.read_text(errors="replace"): raise OpcmError(f"{path}: exists and is not such a report; choose another name")
+    if path.exists() and 'content="opcm_nb"' not in path.read_text(errors="replace"):
+        raise OpcmError(f"{path}: exists and is not such a report; choose another name")
     write_durably(path, html_report(folder))
 
 # %% ../nbs/merging/19_report.ipynb #e37a16ba
@@ -120,5 +138,6 @@ def verified(folder: StateFolder)-> str:
     if wrong: raise OpcmError("; ".join(wrong))
     try: base = ContinualMerger.open(folder.path).base
     except (OpcmError, ValueError): pass               # in memory, moved, or of adapters
-    if base and base_hashes(base, m["only"]).items() - m["base"].items(): raise OpcmError(f"{base.source}: the base is not the one this state was created with; restore it or pass base=")
+    if base and base_hashes(base, m["only"]).items() - m["base"].items():
+        raise OpcmError(f"{base.source}: the base is not the one this state was created with; restore it or pass base=")
     return f"verified  {len(m['tensors'])} slots and {len(m['reports'])} reports are as they were written; the base {'is, too' if base else 'was not compared'}"

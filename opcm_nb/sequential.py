@@ -24,17 +24,21 @@ class EWC:
     strength: float = 1e6
 
     def __post_init__(self):
-        if missing := set(self.importance) - set(self.anchor): raise ValueError(f"importance of {sorted(missing)[0]}, which has no anchor")
+        if missing := set(self.importance) - set(self.anchor):
+            raise ValueError(f"importance of {sorted(missing)[0]}, which has no anchor")
         if self.strength < 0: raise ValueError(f"strength is not negative, got {self.strength}")
 
     @property
     def about(self)-> dict:
         "What a run with this penalty depends on"
-        return dict(name="ewc", strength=self.strength, **{k: content_hash({n: tensor_digest(x) for n, x in v.items()}) for k, v in (("anchor", self.anchor), ("importance", self.importance))})
+        return dict(name="ewc", strength=self.strength,
+                    **{k: content_hash({n: tensor_digest(x) for n, x in v.items()}) for k,
+                       v in (("anchor", self.anchor), ("importance", self.importance))})
 
     def __call__(self, backbone: Backbone, batch: dict, features: Tensor)-> Tensor:
         now = backbone.parameters()
-        return self.strength / 2 * sum((f.to(now[n]) * (now[n] - self.anchor[n].to(now[n])).square()).sum() for n, f in self.importance.items())
+        return self.strength / 2 * sum((f.to(now[n]) * (now[n] - self.anchor[n].to(now[n])).square()).sum() for n,
+                                       f in self.importance.items())
 
 # %% ../nbs/holistic/04_sequential.ipynb #890e8282
 @dataclass
@@ -49,7 +53,8 @@ class LwF:
     def about(self)-> dict:
         "What a run with this penalty depends on"
         weights = content_hash({n: tensor_digest(p.detach().cpu()) for n, p in self.previous.parameters().items()})
-        return dict(name="lwf", strength=self.strength, temperature=self.temperature, head=tensor_digest(self.head.cpu()), previous=weights)
+        return dict(name="lwf", strength=self.strength, temperature=self.temperature,
+                    head=tensor_digest(self.head.cpu()), previous=weights)
 
     def __call__(self, backbone: Backbone, batch: dict, features: Tensor)-> Tensor:
         head, scale = self.head.to(features), backbone.logit_scale / self.temperature

@@ -43,9 +43,12 @@ def read_manifest(folder: Path)-> dict:
         manifest = json.loads(text)
     except FileNotFoundError: raise OpcmError(f"{folder}: not a state folder (no manifest.json); "
                                               "make one with opcm_create") from None
-    except OSError as e: raise OpcmError(f"{path}: cannot be read ({e.strerror}); see to the disk, or restore the folder from a copy") from None
-    except (ValueError, RecursionError) as e: raise OpcmError(f"{path}: not valid JSON ({e}); restore the folder from a copy") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != "opcm_nb state": raise OpcmError(f"{path}: not the manifest of an opcm_nb state; restore the folder from a copy")
+    except OSError as e:
+        raise OpcmError(f"{path}: cannot be read ({e.strerror}); see to the disk, or restore the folder from a copy") from None
+    except (ValueError, RecursionError) as e:
+        raise OpcmError(f"{path}: not valid JSON ({e}); restore the folder from a copy") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != "opcm_nb state":
+        raise OpcmError(f"{path}: not the manifest of an opcm_nb state; restore the folder from a copy")
     if manifest.get("version") != VERSION:
         raise OpcmError(f"{path}: format version {manifest.get('version')}, this release reads {VERSION}; "
                         "use the release that wrote it")
@@ -64,7 +67,8 @@ class StateFolder:
     def create(cls, path: Path, manifest: dict, overwrite: bool = False):
         "A new state folder; an existing non-empty one is refused unless it is a state and `overwrite`"
         path = Path(path)
-        if path.exists() and (not path.is_dir() or any(p.name != "manifest.json.new" for p in path.iterdir())):   # what a killed create leaves
+        # what a killed create leaves
+        if path.exists() and (not path.is_dir() or any(p.name != "manifest.json.new" for p in path.iterdir())):
             if not overwrite: raise OpcmError(f"{path}: already exists; open it, choose another folder, or overwrite")
             with cls.open(path).lock(): shutil.rmtree(path)   # never what is not a state or is being written
         path.mkdir(parents=True, exist_ok=True)
@@ -94,7 +98,9 @@ def lock(self:StateFolder):
     with open(self.path / "lock", "w") as f:
         try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if not self.wait: raise OpcmError(f"{self.path}: another process is writing to it; try again when it is done, or wait for it") from None
+            if not self.wait:
+                raise OpcmError(f"{self.path}: another process is writing to it; try again when it is done, or wait "
+                                "for it") from None
             print(f"{self.path}: waiting for another process", file=sys.stderr)
             fcntl.flock(f, fcntl.LOCK_EX)
         now = read_manifest(self.path)
@@ -132,7 +138,8 @@ class Generation:
     def discard(self):
         "Forget what was written and give its disk space back, unless it has been committed"
         if self.tensors: self.tensors.abort()
-        if read_manifest(self.state.path)["generation"] != self.folder.name: shutil.rmtree(self.folder, ignore_errors=True)
+        if read_manifest(self.state.path)["generation"] != self.folder.name:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 # %% ../nbs/merging/09_state.ipynb #04600a8f
 @patch
@@ -193,7 +200,8 @@ def _report(self:StateFolder, t: int)-> str:
     if str(t) not in self.manifest["reports"]: return ""
     path = self.path / f"reports/{t:05}.csv"
     text = path.read_bytes().decode(errors="replace") if path.exists() else ""
-    if _hash(text) != self.manifest["reports"][str(t)]: raise OpcmError(f"{path}: not as it was written; restore the folder from a copy")
+    if _hash(text) != self.manifest["reports"][str(t)]:
+        raise OpcmError(f"{path}: not as it was written; restore the folder from a copy")
     return text
 
 @patch
@@ -220,13 +228,15 @@ class MemoryState:
 
     @contextmanager
     def lock(self): yield
-    def read(self, key: str, rows: slice = slice(None))-> Tensor: return (self._kept[key] if rows == slice(None) else self._kept[key][rows]).clone()     # rules work in place
+    def read(self, key: str, rows: slice = slice(None))-> Tensor:
+        return (self._kept[key] if rows == slice(None) else self._kept[key][rows]).clone()     # rules work in place
     def begin(self, specs: dict[str, Spec]):
         self._new, self._specs = {}, specs
         return self
     def write(self, key: str, x: Tensor, row: int = 0):
         if tuple(x.shape) == self._specs[key].shape: self._new[key] = x.detach(); return
-        self._new.setdefault(key, torch.empty(self._specs[key].shape, dtype=x.dtype, device=x.device))[row:row + len(x)] = x.detach()
+        self._new.setdefault(key, torch.empty(self._specs[key].shape, dtype=x.dtype,
+                                              device=x.device))[row:row + len(x)] = x.detach()
     def discard(self): self._new = {}
     def commit(self, generation, manifest: dict, rows: list[dict]):
         self._kept, self.manifest, self._rows = self._new, dict(manifest, generation="memory"), self._rows + rows

@@ -43,9 +43,11 @@ def input_grams(backbone: Backbone, batches: Batches, device: str = "cpu", progr
             sums[name] = sums.get(name, 0) + (x.mT @ x).double()
             counts[name] = counts.get(name, 0) + len(x)
         return hook
-    for name, module in linear_modules(backbone): hooks.append(module.register_forward_pre_hook(see(name), with_kwargs=True))
+    for name, module in linear_modules(backbone):
+        hooks.append(module.register_forward_pre_hook(see(name), with_kwargs=True))
     try:
-        for batch, _ in tqdm(batches, disable=not progress): backbone.features({k: v.to(device) for k, v in batch.items()})
+        for batch, _ in tqdm(batches, disable=not progress):
+            backbone.features({k: v.to(device) for k, v in batch.items()})
     finally:
         for h in hooks: h.remove()
     return {n: (x / counts[n]).float().cpu() for n, x in sums.items()}
@@ -61,7 +63,8 @@ def fisher_information(backbone: Backbone, batches: Batches, # of one example ea
     for p in weights.values(): p.requires_grad_(True)
     for batch, labels in tqdm(batches, disable=not progress):
         if len(labels) != 1: raise ValueError("Fisher information needs batches of one example")
-        logp = (backbone.logit_scale * backbone.features({k: v.to(device) for k, v in batch.items()}) @ head.to(device).T).log_softmax(1)
+        logp = (backbone.logit_scale * backbone.features({k: v.to(device) for k,
+                                                          v in batch.items()}) @ head.to(device).T).log_softmax(1)
         y = labels if labelled else torch.multinomial(logp.detach().exp().cpu(), 1, generator=g)[:, 0]
         grads = torch.autograd.grad(logp[0, y.item()], list(weights.values()), allow_unused=True)
         for k, grad in zip(weights, grads):
@@ -94,7 +97,10 @@ def opcm_statistics(model:str, # The expert: folder, hub id or open_clip:NAME/TA
     train, bb = load_examples(load_protocol(protocol).task(task), "train", data, limit), load_backbone(model, device)
     batches = Batches(bb, train, 64 if kind == "gram" else 1, keep=0)
     if kind == "gram": found = input_grams(bb, batches, device, True)
-    else: found = fisher_information(bb, batches, frozen_head(load_backbone(base, device), train.task, train, device=device), labelled, device, progress=True)
+    else:
+        found = fisher_information(bb, batches,
+                                   frozen_head(load_backbone(base, device), train.task, train, device=device), labelled,
+                                   device, progress=True)
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     save_file({k: v.contiguous() for k, v in found.items()}, out, metadata=dict(kind=kind, examples=str(len(train))))
     print(f"{out}: {kind} of {len(found)} parameters from {len(train)} examples")

@@ -30,7 +30,8 @@ def parse_seeds(text: str # such as 42-51 or 42,45
     "Seeds from a list of numbers and ranges"
     try: spans = [[int(x) for x in part.split("-")] for part in str(text).split(",")]
     except ValueError: raise ValueError(f"seeds are numbers and ranges such as 42-51, not {text!r}") from None
-    if bad := [s for s in spans if len(s) > 2 or s[0] > s[-1]]: raise ValueError(f"{'-'.join(map(str, bad[0]))} is no range of seeds; write 42-51")
+    if bad := [s for s in spans if len(s) > 2 or s[0] > s[-1]]:
+        raise ValueError(f"{'-'.join(map(str, bad[0]))} is no range of seeds; write 42-51")
     return list(dict.fromkeys(s for span in spans for s in range(span[0], span[-1] + 1)))
 
 # %% ../nbs/evaluation/07_streams.ipynb #2d0e2845
@@ -49,7 +50,8 @@ def tasks_after(t: int, # arrivals so far
                 order: list[str], what: str # final, ends, seen or all
                )-> list[str]:
     "The tasks to evaluate after an arrival"
-    if what not in ("final", "ends", "seen", "all"): raise ValueError(f"evaluate is final, ends, seen or all, not {what!r}")
+    if what not in ("final", "ends", "seen", "all"):
+        raise ValueError(f"evaluate is final, ends, seen or all, not {what!r}")
     if what == "final": return order if t == len(order) else []
     if what == "all": return order
     return order[:t] if what == "seen" or t == len(order) else order[t - 1:t]
@@ -66,7 +68,8 @@ class Stream:
     order: list[str]
     evaluate: str # final, ends, seen or all
 
-    def __post_init__(self): self.wanted = [tasks_after(t, self.order, self.evaluate) for t in range(1, len(self.order) + 1)]
+    def __post_init__(self):
+        self.wanted = [tasks_after(t, self.order, self.evaluate) for t in range(1, len(self.order) + 1)]
 
     @property
     def dtype(self)-> str: return "float64" if self.rule.order_free else "float32"
@@ -74,13 +77,17 @@ class Stream:
     def key(self, suite: Suite)-> str:
         "What the merged models of a stream depend on"
         experts = [suite.digests[t] for t in self.order]
-        if self.rule.needs: experts += [weights_digest({n: x.read(n) for n in x.specs}) for x in (suite.brought(t, self.rule.needs) for t in self.order)]
-        return content_key("stream", __version__, suite.hash, suite.backbone.only, self.rule.name, self.rule.settings(), self.dtype, suite.device, experts,
+        if self.rule.needs:
+            experts += [weights_digest({n: x.read(n) for n in x.specs})
+                        for x in (suite.brought(t, self.rule.needs) for t in self.order)]
+        return content_key("stream", __version__, suite.hash, suite.backbone.only, self.rule.name, self.rule.settings(),
+                           self.dtype, suite.device, experts,
                            *([self.pre] if self.pre else []))
 
     def merger(self, suite: Suite)-> ContinualMerger:
         "An empty stream, in memory"
-        return ContinualMerger.create(suite.backbone.checkpoint, rule=self.rule, pre=self.pre, dtype=self.dtype, only=suite.backbone.only, device=suite.device,
+        return ContinualMerger.create(suite.backbone.checkpoint, rule=self.rule, pre=self.pre, dtype=self.dtype,
+                                      only=suite.backbone.only, device=suite.device,
                                       tangent=suite.backbone.tangent)
 
     def add(self, merger: ContinualMerger, suite: Suite, task: str):
@@ -88,7 +95,8 @@ class Stream:
         merger.add(suite.experts[task], task, force=True, statistics=suite.brought(task, self.rule.needs))
 
 # %% ../nbs/evaluation/07_streams.ipynb #12bb190f
-def make_streams(protocol: Protocol, groups: list[str], rules: list[str], seeds: list[int], evaluate: str = "seen")-> list[Stream]:
+def make_streams(protocol: Protocol, groups: list[str], rules: list[str], seeds: list[int],
+                 evaluate: str = "seen")-> list[Stream]:
     "Every rule over every order of every group"
     names = {g: [t.name for t in protocol.group(g)] for g in groups}
     if not rules: raise ValueError(f"no rules given; there are {', '.join(RULES)}")

@@ -36,9 +36,11 @@ class Cache:
     def __init__(self, folder: Path | str | None = None):
         if folder: Path(folder).mkdir(parents=True, exist_ok=True)
         self.folder = folder and Path(folder)
-        self.db = sqlite3.connect(self.folder / "results.sqlite" if folder else ":memory:", timeout=60, isolation_level=None)
+        self.db = sqlite3.connect(self.folder / "results.sqlite" if folder else ":memory:", timeout=60,
+                                  isolation_level=None)
         try: self.db.execute("create table if not exists kept (key text primary key, value text)")
-        except sqlite3.DatabaseError as e: raise OpcmError(f"{self.folder / 'results.sqlite'}: {e}; delete it, and what it held is computed again") from None
+        except sqlite3.DatabaseError as e:
+            raise OpcmError(f"{self.folder / 'results.sqlite'}: {e}; delete it, and what it held is computed again") from None
 
     def get(self, key: str):
         "What is kept under a key, or None"
@@ -102,13 +104,15 @@ def _linearise(self:Suite):
     if all(kinds.values()): self.backbone = linearised(self.backbone)
 
 @patch
-def _load(self:Suite, task: Task, data, split: str, limit: int | None, train_limit: int | None, batch: int, workers: int):
+def _load(self:Suite, task: Task, data, split: str, limit: int | None, train_limit: int | None, batch: int,
+          workers: int):
     "Examples, head and key of one task"
     examples, bb = load_examples(task, split, data, limit), self.backbone
     train = None if bb.encode_text else load_examples(task, "train", data, train_limit)
     self.heads[task.name] = head = frozen_head(bb, examples.task, train, self.cache.folder, self.hash, self.device)
     self.batches[task.name] = Batches(bb, examples, batch, (2 << 30) // len(self.tasks), workers)
-    self.keys[task.name] = [self.hash, examples_hash(examples), tensor_digest(head), bb.looks, self.precision, self.device.partition(":")[0]]
+    self.keys[task.name] = [self.hash, examples_hash(examples), tensor_digest(head), bb.looks, self.precision,
+                            self.device.partition(":")[0]]
 
 # %% ../nbs/evaluation/06_suite.ipynb #0d7c7aaf
 @patch
@@ -142,7 +146,8 @@ def brought(self:Suite, task: str, needs: str # of the rule
     "What an expert brings for a rule, or nothing where nothing is needed"
     if not needs: return None
     if "{task}" not in self.statistics:
-        raise ValueError(f"rules that need the {needs} of each expert find it under a pattern such as 'statistics/{{needs}}/{{task}}.safetensors', "
+        raise ValueError(f"rules that need the {needs} of each expert find it under a pattern such as "
+                         f"'statistics/{{needs}}/{{task}}.safetensors', "
                          f"not {self.statistics!r}; opcm_statistics makes the files")
     return open_checkpoint(self.statistics.replace("{needs}", needs).replace("{task}", task))
 
@@ -152,16 +157,19 @@ def gates(self:Suite, force: bool = False # go on with experts that are no bette
          )-> list[dict]: # model, task, right, n, accuracy
     "Base and experts on every task; an expert must beat the base on its own"
     digest, rows = weights_digest(self.base), []
-    for task in self.tasks: rows.append(dict(model="base", task=task, right=(s := self.score(task, self.base, digest))[0], n=s[1]))
+    for task in self.tasks:
+        rows.append(dict(model="base", task=task, right=(s := self.score(task, self.base, digest))[0], n=s[1]))
     for task, expert in self.experts.items():
         weights, digest = self.expert_weights(task)
         if (cos := relatedness(self.base, weights)) < .2:
-            raise OpcmError(f"{expert.source}: its weights are strangers to the base's (cosine {cos:.2f}); it was fine-tuned from another base")
+            raise OpcmError(f"{expert.source}: its weights are strangers to the base's (cosine {cos:.2f}); it was "
+                            "fine-tuned from another base")
         right, n = self.score(task, weights, digest)
         rows.append(dict(model="expert", task=task, right=right, n=n))
     for r in rows: r["accuracy"] = r["right"] / r["n"]
     of = {(r["model"], r["task"]): r["accuracy"] for r in rows}
-    weak = [f"{t} ({of['expert', t]:.1%}, base {of['base', t]:.1%})" for t in self.tasks if of["expert", t] <= of["base", t]]
+    weak = [f"{t} ({of['expert', t]:.1%}, base {of['base', t]:.1%})" for t in self.tasks
+            if of["expert", t] <= of["base", t]]
     if weak and not force: raise OpcmError(f"experts no better than the base on their own task: {', '.join(weak)}; "
                                            "train them further, or accept with force")
     return rows
@@ -175,11 +183,13 @@ def cosines(self:Suite)-> list[dict]: # task, other, cosine
     gram, ckpt = 0., self.backbone.checkpoint
     pairs = {t: check_same(ckpt, e, self.backbone.only) for t, e in self.experts.items()}
     for n in self.base:
-        taus = torch.stack([self.experts[t].read(pairs[t][n]).double().flatten() - self.base[n].double().flatten() for t in self.tasks])
+        taus = torch.stack([self.experts[t].read(pairs[t][n]).double().flatten() - self.base[n].double().flatten()
+                            for t in self.tasks])
         gram = gram + taus @ taus.T
     norms = gram.diagonal().sqrt()
     cos = (gram / torch.outer(norms, norms).clamp(min=1e-300)).tolist()
-    rows = [dict(task=a, other=b, cosine=round(cos[i][j], 8)) for i, a in enumerate(self.tasks) for j, b in enumerate(self.tasks)]
+    rows = [dict(task=a, other=b, cosine=round(cos[i][j], 8)) for i, a in enumerate(self.tasks) for j,
+            b in enumerate(self.tasks)]
     self.cache.put(key, rows)
     return rows
 
@@ -190,7 +200,8 @@ def seconds(self:Suite, task: str)-> float:
     if not hasattr(self, "speed"):
         batch = next(iter(self.batches[task]))
         start = time.perf_counter()
-        with autocast(self.precision, self.device): _, n = count_correct(self.backbone.features, [batch], self.heads[task], self.device)
+        with autocast(self.precision, self.device):
+            _, n = count_correct(self.backbone.features, [batch], self.heads[task], self.device)
         self.speed = (time.perf_counter() - start) / n
     return self.speed * len(self.batches[task].examples)
 
@@ -204,14 +215,19 @@ def tiny_suite(folder: Path | str, pairs: tuple[str, ...] = ("ab", "cd", "ef"), 
     from opcm_nb.tiny import tiny_sentences
     folder, rng = Path(folder), np.random.default_rng(0)
     for pair in pairs:
-        say = lambda i: "".join(rng.choice(list(pair + "xyz"), p=[.45, .15, .1, .1, .2] if i % 2 else [.15, .45, .1, .1, .2], size=12))
+        say = lambda i: "".join(rng.choice(list(pair + "xyz"),
+                                           p=[.45, .15, .1, .1, .2] if i % 2 else [.15, .45, .1, .1, .2], size=12))
         for split, n in (("train", 200), ("test", 60)):
             (folder / f"data/{pair}").mkdir(parents=True, exist_ok=True)
-            Dataset.from_dict(dict(text=list(map(say, range(n))), label=[i % 2 for i in range(n)])).to_parquet(folder / f"data/{pair}/{split}.parquet")
-    tasks = [dict(name=p, source=p, kind="text", classes=[f"more {p[1]}", f"more {p[0]}"], templates=["{}."]) for p in pairs]
+            Dataset.from_dict(dict(text=list(map(say, range(n))),
+                                   label=[i % 2 for i in range(n)])).to_parquet(folder / f"data/{pair}/{split}.parquet")
+    tasks = [dict(name=p, source=p, kind="text", classes=[f"more {p[1]}", f"more {p[0]}"], templates=["{}."])
+             for p in pairs]
     (folder / "protocol.json").write_text(json.dumps(dict(tasks=tasks, recipe=dict(steps=steps, batch=16, lr=2e-3))))
     base, p = tiny_sentences(folder / "base"), load_protocol(folder / "protocol.json")
     for task in p.tasks:
         bb, train = load_backbone(base), load_examples(task, "train", folder / "data")
-        finetune(bb, train, frozen_head(bb, train.task), folder / f"experts/{task.name}", Recipe(**p.recipe), overwrite=True)
-    return dict(base=str(base), experts=str(folder / "experts/{task}"), data=str(folder / "data"), protocol=str(folder / "protocol.json"))
+        finetune(bb, train, frozen_head(bb, train.task), folder / f"experts/{task.name}", Recipe(**p.recipe),
+                 overwrite=True)
+    return dict(base=str(base), experts=str(folder / "experts/{task}"), data=str(folder / "data"),
+                protocol=str(folder / "protocol.json"))

@@ -44,7 +44,8 @@ def text_table(rows: list[dict])-> str:
     cells = [list(rows[0])] + [[show(v) for v in r.values()] for r in rows]
     width = [max(map(len, c)) for c in zip(*cells)]
     left = [isinstance(v, str) for v in rows[0].values()]
-    return "\n".join("  ".join(x.ljust(w) if l else x.rjust(w) for x, w, l in zip(line, width, left)).rstrip() for line in cells)
+    return "\n".join("  ".join(x.ljust(w) if l else x.rjust(w) for x, w, l in zip(line, width, left)).rstrip()
+                     for line in cells)
 
 # %% ../nbs/merging/04_tables.ipynb #40ca9dad
 def markdown_table(rows: list[dict])-> str:

@@ -35,9 +35,11 @@ class Task:
 
     def __post_init__(self):
         for field in ("classes", "templates"):
-            if isinstance(getattr(self, field), str): raise ValueError(f"task {self.name}: {field} is a list, not {getattr(self, field)!r}")
+            if isinstance(getattr(self, field), str):
+                raise ValueError(f"task {self.name}: {field} is a list, not {getattr(self, field)!r}")
             object.__setattr__(self, field, tuple(getattr(self, field)))
-        if self.kind not in ("image", "text"): raise ValueError(f"task {self.name}: kind is image or text, not {self.kind!r}")
+        if self.kind not in ("image", "text"):
+            raise ValueError(f"task {self.name}: kind is image or text, not {self.kind!r}")
         if bad := [t for t in self.templates if "{}" not in t]:
             raise ValueError(f"task {self.name}: template {bad[0]!r} has no {{}} for the class name")
 
@@ -64,7 +66,8 @@ class Protocol:
     def task(self, name: str)-> Task:
         "A task by its name"
         found = next((t for t in self.tasks if t.name == name), None)
-        if found is None: raise ValueError(f"unknown task {name}: {self.name} has {', '.join(t.name for t in self.tasks)}")
+        if found is None:
+            raise ValueError(f"unknown task {name}: {self.name} has {', '.join(t.name for t in self.tasks)}")
         return found
 
 # %% ../nbs/evaluation/01_tasks.ipynb #daf20702
@@ -79,13 +82,15 @@ def load_protocol(name: str # clip20, text11, images20, or a JSON file
     try: d = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError: raise ValueError(f"protocol {name}: no such file, and the package has {known}") from None
     except ValueError as e: raise ValueError(f"{path}: not valid JSON ({e})") from None
-    if bad := sorted(set(d) - _KEYS) + sorted(set(d.get("recipe", {})) - _RECIPE): raise ValueError(f"{path}: unknown key {bad[0]!r}")
+    if bad := sorted(set(d) - _KEYS) + sorted(set(d.get("recipe", {})) - _RECIPE):
+        raise ValueError(f"{path}: unknown key {bad[0]!r}")
     try:
         tasks = tuple(Task(**t) for t in d["tasks"])
         rest = {k: d.get(k, {}) for k in ("scale", "models", "recipe")}
         groups = d.get("groups", {str(len(tasks)): len(tasks)})
         if bad := [g for g, n in groups.items() if not isinstance(n, int) or not 0 < n <= len(tasks)]:
-            raise ValueError(f"{path}: group {bad[0]} is a number of tasks from 1 to {len(tasks)}, not {groups[bad[0]]!r}")
+            raise ValueError(f"{path}: group {bad[0]} is a number of tasks from 1 to {len(tasks)}, not "
+                             f"{groups[bad[0]]!r}")
         return Protocol(path.stem, d.get("about", ""), tasks, groups, **rest, train_limit=d.get("train_limit"))
     except (KeyError, TypeError) as e: raise ValueError(f"{path}: not a protocol ({e})") from None
 
@@ -94,7 +99,8 @@ def _raw(task: Task, split: str, # as the data set calls it
          data: Path | str | None)-> Dataset:
     path = next((p for p in (Path(data or ".") / task.source, Path(task.source).expanduser()) if p.exists()), None)
     if path and path.is_file():
-        if split != task.test: raise OpcmError(f"task {task.name}: {path} is one file, which is taken for test examples; "
+        if split != task.test:
+            raise OpcmError(f"task {task.name}: {path} is one file, which is taken for test examples; "
                                                "to train, give a folder with train.parquet and test.parquet")
         source = dict(path="parquet", data_files={split: str(path)})
     elif path and (path / f"{split}.parquet").exists():
@@ -123,11 +129,13 @@ def _checked(task: Task, rows: Dataset)-> Task:
     own, labels = rows.features["label"], np.asarray(rows["label"])
     names = getattr(own, "names", None) or []
     if sorted(names) == sorted(task.classes) and list(names) != list(task.classes):
-        raise OpcmError(f"task {task.name}: classes in another order than the data set's labels, which are {', '.join(names)}")
+        raise OpcmError(f"task {task.name}: classes in another order than the data set's labels, which are "
+                        f"{', '.join(names)}")
     if not task.classes and isinstance(own, ClassLabel): task = replace(task, classes=tuple(own.names))
     if not task.classes:
         raise OpcmError(f"task {task.name}: no class names, and the data set brings none; give classes in label order")
-    if labels.dtype.kind not in "iu" or labels.ndim != 1: raise OpcmError(f"task {task.name}: labels are {labels.dtype}{list(labels.shape[1:]) or ''}, not integers")
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise OpcmError(f"task {task.name}: labels are {labels.dtype}{list(labels.shape[1:]) or ''}, not integers")
     bad = np.flatnonzero((labels < 0) | (labels >= len(task.classes)))
     if len(bad): raise OpcmError(f"task {task.name}: label {labels[bad[0]]} in row {bad[0]}, but there are "
                                  f"{len(task.classes)} classes (0 to {len(task.classes) - 1})")
@@ -143,7 +151,8 @@ def _readable(task: Task, rows: Dataset)-> Dataset:
         raise OpcmError(f"task {task.name}: inputs are {kind}, not text")
     if task.kind == "text" or isinstance(kind, datasets.Image): return rows
     try: return rows.cast_column("input", datasets.Image())
-    except Exception: raise OpcmError(f"task {task.name}: inputs are {kind}, not pictures, their bytes or their paths") from None
+    except Exception:
+        raise OpcmError(f"task {task.name}: inputs are {kind}, not pictures, their bytes or their paths") from None
 
 # %% ../nbs/evaluation/01_tasks.ipynb #7b7f7fc1
 @dataclass(frozen=True)
@@ -165,7 +174,8 @@ class Examples:
         try: return self.rows[i]["input"]
         except Exception as e:
             row, why = i if self.numbers is None else self.numbers[i], str(e).partition(" <_io")[0]
-            raise OpcmError(f"task {self.task.name}: row {row} of {self.task.test if self.split == 'test' else self.task.train} "
+            raise OpcmError(f"task {self.task.name}: row {row} of "
+                            f"{self.task.test if self.split == 'test' else self.task.train} "
                             f"does not decode ({why}); replace or remove it") from None
 
 # %% ../nbs/evaluation/01_tasks.ipynb #71756c26
@@ -176,7 +186,8 @@ def load_examples(task: Task, split: str = "test", # train, validation or test
                  )-> Examples:
     "The examples of a task, in a fixed order that mixes the classes"
     if limit is not None and limit < 1: raise ValueError(f"limit is at least 1, got {limit}")
-    if split not in ("train", "validation", "test"): raise ValueError(f"split is train, validation or test, not {split!r}")
+    if split not in ("train", "validation", "test"):
+        raise ValueError(f"split is train, validation or test, not {split!r}")
     rows = _raw(task, task.test if split == "test" else task.train, data)
     kinds = _column(task, rows, task.input, INPUTS[task.kind]), _column(task, rows, task.label, LABELS)
     rows = rows.select_columns(list(kinds)).rename_columns(dict(zip(kinds, ("input", "label"))))

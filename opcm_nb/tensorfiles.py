@@ -52,8 +52,10 @@ class SafeTensors(Mapping):
                 raise OpcmError(f"{path}: not a complete safetensors file ({e}); "
                                 "copy or download it again") from None
             names = f.keys()
-            if len(names) + len(self._files) > MOST_TENSORS: raise OpcmError(f"{path}: {len(names)} tensors, which is no model; look where the file comes from")
-            if twin := next((n for n in names if n in self._files), None): raise OpcmError(f"{path}: {twin} is in {self.path(twin).name}, too; remove one of the files")
+            if len(names) + len(self._files) > MOST_TENSORS:
+                raise OpcmError(f"{path}: {len(names)} tensors, which is no model; look where the file comes from")
+            if twin := next((n for n in names if n in self._files), None):
+                raise OpcmError(f"{path}: {twin} is in {self.path(twin).name}, too; remove one of the files")
             self._files.update(dict.fromkeys(names, (path, f)))
 
     def __len__(self): return len(self._files)
@@ -68,7 +70,9 @@ class SafeTensors(Mapping):
         code = entry.get_dtype()
         if code not in DTYPES: raise OpcmError(f"{self.path(name)}: {name} has dtype {code}, "
                                                "which cannot be merged; dequantise it first")
-        if len(entry.get_shape()) > MOST_DIMS: raise OpcmError(f"{self.path(name)}: {name} has {len(entry.get_shape())} dimensions, which is no weight; look where the file comes from")
+        if len(entry.get_shape()) > MOST_DIMS:
+            raise OpcmError(f"{self.path(name)}: {name} has {len(entry.get_shape())} dimensions, which is no weight; "
+                            "look where the file comes from")
         return Spec(tuple(entry.get_shape()), DTYPES[code])
 
 # %% ../nbs/merging/06_tensorfiles.ipynb #8691e2f5
@@ -78,7 +82,8 @@ def _begin(self:SafeTensors, name: str)-> int:
     path, f = self._files[name]
     if path not in self._begins:
         with open(path, "rb") as raw: at = 8 + struct.unpack("<Q", raw.read(8))[0]
-        self._begins[path] = dict(zip(f.offset_keys(), accumulate((self.spec(n).nbytes for n in f.offset_keys()), initial=at)))
+        self._begins[path] = dict(zip(f.offset_keys(),
+                                      accumulate((self.spec(n).nbytes for n in f.offset_keys()), initial=at)))
     return self._begins[path][name]
 
 @patch
@@ -131,7 +136,9 @@ def write(self:TensorFile, name: str, x: Tensor, # of the shape and dtype that w
         raise ValueError(f"{name}: {x.dtype} {tuple(x.shape)} at row {row} is not {spec}, or not what comes next")
     self._left[name] -= rows
     x = x.detach().cpu().contiguous().reshape(-1)
-    if x.numel(): self._put(x.view(torch.uint8).numpy(), self._start + at + row * (spec.nbytes // spec.shape[0] if spec.shape else 0))
+    if x.numel():
+        self._put(x.view(torch.uint8).numpy(),
+                  self._start + at + row * (spec.nbytes // spec.shape[0] if spec.shape else 0))
 
 @patch
 def abort(self:TensorFile):

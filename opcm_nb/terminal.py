@@ -25,7 +25,8 @@ class Terminal:
         out, err, got = io.StringIO(), io.StringIO(), 0
         sys.argv = [script, *args]
         try:
-            with redirect_stdout(out), redirect_stderr(err), chdir(self.folder): runpy.run_path(script, run_name="__main__")
+            with redirect_stdout(out), redirect_stderr(err), chdir(self.folder):
+                runpy.run_path(script, run_name="__main__")
         except SystemExit as e: got = e.code or 0
         finally: sys.argv = argv
         if got != code: raise AssertionError(f"{line}: exit code {got}, not {code}\n{out.getvalue()}{err.getvalue()}")

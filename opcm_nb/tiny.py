@@ -45,7 +45,8 @@ def tiny_open_clip(folder: Path, seed: int = 0)-> Path:
     import open_clip
     torch.manual_seed(seed)
     text = dict(context_length=77, vocab_size=49408, width=32, heads=2, layers=2)
-    cfg = dict(embed_dim=16, vision_cfg=dict(image_size=32, layers=2, width=32, head_width=16, patch_size=8), text_cfg=text)
+    cfg = dict(embed_dim=16, vision_cfg=dict(image_size=32, layers=2, width=32, head_width=16, patch_size=8),
+               text_cfg=text)
     folder.mkdir(parents=True, exist_ok=True)
     model = open_clip.CLIP(**cfg)
     save_file(model.state_dict(), folder / "open_clip_model.safetensors", metadata={"format": "pt"})

@@ -48,11 +48,13 @@ def base_hashes(base: Checkpoint, only: str, progress: bool = False)-> dict[str,
         h = Digest(base.specs[n])
         for rows in base.rows(n):
             x = base.read(n, rows)
-            if n in merged and not math.isfinite(sum_squares(x)): raise OpcmError(f"{base.where(n)}: {n} of the base is not finite; leave it out with only=")
+            if n in merged and not math.isfinite(sum_squares(x)):
+                raise OpcmError(f"{base.where(n)}: {n} of the base is not finite; leave it out with only=")
             h.update(x)
         digests[n] = str(h)
     if not merged: raise OpcmError(f"{base.source}: no floating-point tensor starts with {only!r}")
-    return dict(hash=content_hash({n: d for n, d in digests.items() if n in merged}), rest=content_hash({n: d for n, d in digests.items() if n not in merged}))
+    return dict(hash=content_hash({n: d for n, d in digests.items() if n in merged}),
+                rest=content_hash({n: d for n, d in digests.items() if n not in merged}))
 
 # %% ../nbs/merging/13_workspace.ipynb #63fee9c2
 class Workspace:
@@ -89,9 +91,11 @@ def create(cls:Workspace, base, # the model that every expert was fine-tuned fro
           )-> Workspace: # without an expert
     "Start a stream: no expert merged yet"
     base, rule = open_checkpoint(base), make_rule(rule, **settings)
-    float_dtype(dtype), checked_device(device), parse_size(max_memory), pre and make_prestep(pre)   # refused before anything is made
+    # refused before anything is made
+    float_dtype(dtype), checked_device(device), parse_size(max_memory), pre and make_prestep(pre)
     manifest = dict(base=dict(source=base.source, revision=base.revision, **base_hashes(base, only, progress)),
-                    only=only, pre=pre, dtype=dtype, tangent=tangent, rule=dict(name=rule.name, settings=rule.settings()),
+                    only=only, pre=pre, dtype=dtype, tangent=tangent,
+                    rule=dict(name=rule.name, settings=rule.settings()),
                     totals=dict(t=0, sum_norm=0., squares={}), arrivals=[])
     state = MemoryState(manifest) if state is None else StateFolder.create(state, manifest, overwrite)
     return cls(state, base, rule, device, max_memory)
@@ -123,14 +127,16 @@ PIECE, COPIES = 1 << 22, 10 # entries of a piece (smaller ones do not pay); copi
 @patch
 def need(self:Workspace, layer: Layer, rule: Rule | None = None)-> float:
     "Bytes that working on one parameter (or a piece of one) takes, about"
-    return math.prod(layer.shape) * self.dtype.itemsize * (max((rule or self.rule).copies, COPIES) if layer.linear else COPIES)
+    return math.prod(layer.shape) * self.dtype.itemsize * (max((rule or self.rule).copies, COPIES) if layer.linear
+                                                           else COPIES)
 
 @patch
 def pieces(self:Workspace, layer: Layer, rule: Rule | None = None)-> list[tuple[Layer, slice]]:
     "The pieces that a parameter is worked on in"
     rule = rule or self.rule
     entries = min(PIECE, self.room.limit / (max(rule.copies, COPIES) * self.dtype.itemsize))
-    apart = all(shape[:1] == layer.stack[:1] for shape, _ in rule.slot_specs(layer.stack, layer.linear, self.dtype).values())
+    apart = all(shape[:1] == layer.stack[:1] for shape,
+                _ in rule.slot_specs(layer.stack, layer.linear, self.dtype).values())
     return [(layer, slice(None))] if self.pre or self.rule.needs or not apart else pieces(layer, entries)
 
 @patch
@@ -138,7 +144,8 @@ def check_room(self:Workspace, rule: Rule | None = None):
     "Refuse a bound on memory that the largest piece does not fit into"
     worst = max((p for layer in self.layers for p, _ in self.pieces(layer, rule)), key=lambda p: self.need(p, rule))
     if self.bounded and self.need(worst, rule) > self.room.limit:
-        raise OpcmError(f"{worst.name} of {list(worst.shape)} takes about {human_size(self.need(worst, rule))} to work on, and max_memory is {human_size(self.room.limit)}")
+        raise OpcmError(f"{worst.name} of {list(worst.shape)} takes about {human_size(self.need(worst, rule))} to "
+                        f"work on, and max_memory is {human_size(self.room.limit)}")
 
 # %% ../nbs/merging/13_workspace.ipynb #cf8c2337
 @patch

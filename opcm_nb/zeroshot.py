@@ -25,10 +25,12 @@ from .tasks import Examples, Task, examples_hash
 @torch.no_grad()
 def prompt_head(backbone: Backbone, task: Task, batch: int = 256)-> Tensor: # [C, d] unit rows
     "The mean direction of each class's prompts, as the pre-trained text encoder sees them"
-    if not task.templates: raise OpcmError(f"task {task.name}: no templates to make prompts from; give some, such as 'a photo of a {{}}.'")
+    if not task.templates:
+        raise OpcmError(f"task {task.name}: no templates to make prompts from; give some, such as 'a photo of a {{}}.'")
     if not task.classes: raise OpcmError(f"task {task.name}: no class names; load its examples first, or give them")
     prompts = [t.replace("{}", c) for c in task.classes for t in task.templates]
-    rows = [F.normalize(backbone.encode_text(prompts[i:i + batch]).float(), dim=-1) for i in range(0, len(prompts), batch)]
+    rows = [F.normalize(backbone.encode_text(prompts[i:i + batch]).float(), dim=-1)
+            for i in range(0, len(prompts), batch)]
     means = torch.cat(rows).cpu().view(len(task.classes), len(task.templates), -1).mean(1)
     return F.normalize(means, dim=-1)
 
@@ -43,7 +45,8 @@ def class_mean_head(backbone: Backbone, examples: Examples, # training examples
         if not len(sums): sums = torch.zeros(len(examples.task.classes), f.shape[1])
         sums.index_add_(0, labels, f)
     if len(empty := (sums.norm(dim=1) == 0).nonzero()):
-        raise OpcmError(f"task {examples.task.name}: no training example of class {examples.task.classes[int(empty[0])]!r}")
+        raise OpcmError(f"task {examples.task.name}: no training example of class "
+                        f"{examples.task.classes[int(empty[0])]!r}")
     return F.normalize(sums, dim=1)
 
 # %% ../nbs/evaluation/03_zeroshot.ipynb #31604426

@@ -17,14 +17,16 @@ from .isotropic import svd
 
 # %% ../../nbs/rules/09_ace.ipynb #e00b8b68
 _RAW = {"G": "sum of W'W", "B": "sum of W W'W"}
-_UNIT = {"g": "sum of W'W / tr", "b": "sum of W W'W / tr", "w": "sum of W / tr", "u": "sum of mean(T) W'W / tr", "q": "sums of 1 / tr, e, log e, log^2 e"}
+_UNIT = {"g": "sum of W'W / tr", "b": "sum of W W'W / tr", "w": "sum of W / tr", "u": "sum of mean(T) W'W / tr",
+         "q": "sums of 1 / tr, e, log e, log^2 e"}
 
 def _terms(tau: Tensor)-> dict[str, Tensor]: # of one expert, [p, m, n]
     mean, e = tau.mean(1, keepdim=True), tau.square().sum((1, 2))
     W = tau - mean
     G, tr, log = W.mT @ W, W.square().sum((1, 2)) + 1e-12, (e + 1e-12).log()
     unit = tr[:, None, None]
-    return dict(G=G, B=W @ G, g=G / unit, b=W @ G / unit, w=W / unit, u=mean @ G / unit, q=torch.stack([1 / tr, e, log, log.square()], 1))
+    return dict(G=G, B=W @ G, g=G / unit, b=W @ G / unit, w=W / unit, u=mean @ G / unit,
+                q=torch.stack([1 / tr, e, log, log.square()], 1))
 
 # %% ../../nbs/rules/09_ace.ipynb #2f24e0dd
 @dataclass
@@ -40,7 +42,8 @@ class Ace(AdditiveRule):
     share: float = .3 # of the singular directions in the refinement
 
     def __post_init__(self):
-        if self.gate not in ("auto", "open", "closed"): raise ValueError(f"gate must be auto, open or closed, got {self.gate!r}")
+        if self.gate not in ("auto", "open", "closed"):
+            raise ValueError(f"gate must be auto, open or closed, got {self.gate!r}")
 
     def slot_specs(self, stack, linear, dtype):
         "S, and of each branch that may be taken its sums"
@@ -54,7 +57,8 @@ class Ace(AdditiveRule):
         "Raw and trace-normalised sums of one expert"
         if not linear: return {"S": tau}
         both = _terms(tau)
-        return {"S": tau} | {f"ace_{k}": x for k, x in both.items() if self.gate == "auto" or (k in _UNIT) == (self.gate == "open")}
+        return {"S": tau} | {f"ace_{k}": x for k,
+                             x in both.items() if self.gate == "auto" or (k in _UNIT) == (self.gate == "open")}
 
     def solve(self, kept, linear, totals):
         "One branch or the other, matrix by matrix; the mean where a layer is not linear"

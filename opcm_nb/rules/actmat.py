@@ -72,7 +72,8 @@ def larger_half(tau: Tensor, # [p, m, n]
 class Tact(ActMat):
     "ACTMat with covariances from the larger entries of each task vector"
     name: ClassVar[str] = "tact"
-    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "J": "sum of trim(T)' trim(T)", "K": "sum of T trim(T)' trim(T)"}
+    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "J": "sum of trim(T)' trim(T)",
+                                       "K": "sum of T trim(T)' trim(T)"}
     decides: ClassVar[tuple[str, ...]] = ("share",)
     copies: ClassVar[int] = 22
     reference: ClassVar[str] = "TACT"

@@ -62,7 +62,8 @@ def check_stream(rule: Rule, # with the settings to try
         want = joint(taus)
         for order in permutations(range(4)):
             gap = _gap(merged_delta(rule, list(taus[list(order)])), want)
-            if not gap <= eps: raise AssertionError(f"{rule.name}, {name}, order {order}: {gap:.1e} from the joint solution")
+            if not gap <= eps:
+                raise AssertionError(f"{rule.name}, {name}, order {order}: {gap:.1e} from the joint solution")
             worst = max(worst, gap)
         if rule.removable: worst = max(worst, check_removal(rule, taus, eps))
     return worst
@@ -70,7 +71,8 @@ def check_stream(rule: Rule, # with the settings to try
 def check_removal(rule: Rule, taus: Tensor, eps: float = 1e-10)-> float: # the gap
     "An expert folded in and out again leaves no trace"
     kept, _ = fold(rule, list(taus))
-    rule.remove(kept, taus[0].clone(), True, rule.measure(lambda: iter([(taus[0], kept)])) | dict(t=len(taus) - 1, statistics=None))
+    rule.remove(kept, taus[0].clone(), True,
+                rule.measure(lambda: iter([(taus[0], kept)])) | dict(t=len(taus) - 1, statistics=None))
     want, totals = fold(rule, list(taus[1:]))
     gap = _gap(rule.solve(kept, True, totals), rule.solve(want, True, totals))
     if not gap <= eps: raise AssertionError(f"{rule.name}: {gap:.1e} from never having added it")

@@ -64,7 +64,8 @@ class Dop(Rule):
     solver: str = "closed" # `closed` (fixed weight) or `adaptive` (as published)
 
     def __post_init__(self):
-        if self.solver not in ("closed", "adaptive"): raise ValueError(f"solver must be closed or adaptive, got {self.solver!r}")
+        if self.solver not in ("closed", "adaptive"):
+            raise ValueError(f"solver must be closed or adaptive, got {self.solver!r}")
         if not 0 <= self.weight <= 1: raise ValueError(f"weight must lie in [0, 1], got {self.weight}")
 
     def add(self, kept, tau, linear, measured):

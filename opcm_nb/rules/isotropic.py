@@ -21,7 +21,9 @@ def svd(X: Tensor # [m, n]
        )-> tuple[Tensor, Tensor, Tensor]: # U [m, k], s [k], Vh [k, n]
     "Thin singular value decomposition; where divide and conquer fails (many equal or zero values), by QR iteration"
     try: return torch.linalg.svd(X, full_matrices=False)
-    except torch.linalg.LinAlgError: return tuple(torch.from_numpy(x).to(X) for x in scipy.linalg.svd(X.cpu().numpy(), full_matrices=False, lapack_driver="gesvd"))
+    except torch.linalg.LinAlgError:
+        return tuple(torch.from_numpy(x).to(X)
+                     for x in scipy.linalg.svd(X.cpu().numpy(), full_matrices=False, lapack_driver="gesvd"))
 
 def thin_svd(X: Tensor # [m, n]
             )-> tuple[Tensor, Tensor, Tensor]: # U [m, q], s [q], Vh [q, n]

@@ -61,7 +61,8 @@ class Nufilt(Rule):
 
     def __post_init__(self):
         if self.solver not in ("ridge", "adam"): raise ValueError(f"solver must be ridge or adam, got {self.solver!r}")
-        if min(self.protected, self.own, self.rank) < 1 or self.ridge <= 0: raise ValueError("protected, own and rank are at least 1, ridge is positive")
+        if min(self.protected, self.own, self.rank) < 1 or self.ridge <= 0:
+            raise ValueError("protected, own and rank are at least 1, ridge is positive")
 
     def add(self, kept, tau, linear, measured):
         "M += the filtered newcomer; the running mean where a layer is not linear"

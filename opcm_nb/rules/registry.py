@@ -26,7 +26,8 @@ from .tsvm import IsoCTS, TsvM
 from .wudi import SwudiA, Wudi
 
 # %% ../../nbs/rules/17_registry.ipynb #009b643b
-RULES = {r.name: r for r in (OPCM, Average, TaskArithmetic, MagMax, Ties, TiesPublished, IsoC, IsoCTS, TsvM, Wudi, SwudiA, ActMat, Tact, Ace, Dop, Nufilt, RegMean, Lot, Fisher,
+RULES = {r.name: r for r in (OPCM, Average, TaskArithmetic, MagMax, Ties, TiesPublished, IsoC, IsoCTS, TsvM, Wudi,
+                             SwudiA, ActMat, Tact, Ace, Dop, Nufilt, RegMean, Lot, Fisher,
                              Importance, ImportanceSum, OPCMImportance)}
 PRESTEPS = {p.name: p for p in (Dare, Star)}
 
@@ -47,9 +48,11 @@ def _make(kinds: dict, what: str, text: str, settings: dict):
     if name not in kinds: raise ValueError(f"no {what} {name!r}; there are {', '.join(kinds)}")
     known, given = {f.name: f.default for f in fields(kinds[name])}, given | settings
     for key, value in given.items():
-        if key not in known: raise ValueError(f"{what} {name} has no setting {key!r}; it has {', '.join(known) or 'none'}")
+        if key not in known:
+            raise ValueError(f"{what} {name} has no setting {key!r}; it has {', '.join(known) or 'none'}")
         number = isinstance(value, (int, float)) and (isfinite(value) or value == inf)
-        if isinstance(known[key], (int, float)) and not number: raise ValueError(f"{what} {name}: {key} is a number, not {value!r}")
+        if isinstance(known[key], (int, float)) and not number:
+            raise ValueError(f"{what} {name}: {key} is a number, not {value!r}")
     return kinds[name](**given)
 
 def make_rule(rule: str | Rule, # a name in `RULES`, alone or with settings, or a ready rule
@@ -77,6 +80,7 @@ def promises()-> list[dict]:
     for name, kind in RULES.items():
         rule = kind()
         settings = ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in rule.settings().items())
-        out.append({"rule": name, "stream = joint": say(rule.order_free), "removable": say(rule.removable), "needs": rule.needs or "-", "state": round(state_multiple(rule), 2),
+        out.append({"rule": name, "stream = joint": say(rule.order_free), "removable": say(rule.removable),
+                    "needs": rule.needs or "-", "state": round(state_multiple(rule), 2),
                     "settings": settings, "source": rule.reference})
     return out

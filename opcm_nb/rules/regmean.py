@@ -19,7 +19,8 @@ from .core import AdditiveRule
 class RegMean(AdditiveRule):
     "Least squares on the inputs of each task (arXiv 2212.09849)"
     name: ClassVar[str] = "regmean"
-    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "X": "sum of input Gram matrices", "Y": "sum of T times its input Gram matrix"}
+    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "X": "sum of input Gram matrices",
+                                       "Y": "sum of T times its input Gram matrix"}
     decides: ClassVar[tuple[str, ...]] = ("off_diagonal",)
     needs: ClassVar[str] = "gram"
     reference: ClassVar[str] = "arXiv 2212.09849"

@@ -53,7 +53,8 @@ class ExpertBank:
         self.hash = content_hash({n: tensor_digest(self.base.read(n)) for n in self.base.parameters()})
 
     def _file(self, name: str)-> Path:
-        if not name or "/" in name or name.startswith("."): raise ValueError(f"an expert's name is a file name, not {name!r}")
+        if not name or "/" in name or name.startswith("."):
+            raise ValueError(f"an expert's name is a file name, not {name!r}")
         return self.folder / f"{name}.safetensors"
 
     @property
@@ -67,7 +68,8 @@ class ExpertBank:
             layer = classify(n, self.base.specs[n].shape)
             if not layer.linear or layer.turned or len(layer.shape) != 2 or not n.endswith(".weight"): continue
             tau, bias = delta(n), n.removesuffix("weight") + "bias"
-            if not tau.isfinite().all(): raise OpcmError(f"{expert.where(pairs[n])}: {pairs[n]} holds NaN or infinite values; nothing was added")
+            if not tau.isfinite().all():
+                raise OpcmError(f"{expert.where(pairs[n])}: {pairs[n]} holds NaN or infinite values; nothing was added")
             u, s, vh = svd(tau)
             kept |= {f"U.{n}": u[:, :rank] * s[:rank], f"V.{n}": vh[:rank]}
             if bias in pairs: kept[f"b.{n}"] = delta(bias)
@@ -91,7 +93,8 @@ def add(self:ExpertBank, expert, name: str, rank: int = 128)-> Path:
 @patch
 def remove(self:ExpertBank, name: str):
     "Delete an expert"
-    if name not in self.names: raise OpcmError(f"{self.folder}: no expert {name!r}; in are {', '.join(self.names) or 'none'}")
+    if name not in self.names:
+        raise OpcmError(f"{self.folder}: no expert {name!r}; in are {', '.join(self.names) or 'none'}")
     self._file(name).unlink()
 
 # %% ../../nbs/rules/14_smile.ipynb #aab43c37
@@ -108,12 +111,15 @@ def route(bank: ExpertBank, module: nn.Module, # the base, as a torch module; ch
         n = f"{path}.weight"
         if not isinstance(layer, nn.Linear) or f"U.{n}" not in files[0].keys(): continue
         read = lambda part: [f.get_tensor(f"{part}.{n}") for f in files]
-        k = max(u.shape[1] for u in read("U"))                                     # experts of several ranks share a layer
+        # experts of several ranks share a layer
+        k = max(u.shape[1] for u in read("U"))
         U = torch.stack([F.pad(u, (0, k - u.shape[1])) for u in read("U")])
         V = torch.stack([F.pad(v, (0, 0, 0, k - v.shape[0])) for v in read("V")])
         bias = torch.stack(read("b")) if f"b.{n}" in files[0].keys() else torch.zeros(len(files), U.shape[1])
         parent, _, own = path.rpartition(".")
         setattr(module.get_submodule(parent), own, SmileLinear(layer, U, V, bias, gate, top))
         done += 1
-    if not done: raise OpcmError(f"{bank.folder}: none of its layers is a linear layer of this module; does it hold the base, under the base's names?")
+    if not done:
+        raise OpcmError(f"{bank.folder}: none of its layers is a linear layer of this module; does it hold the base, "
+                        "under the base's names?")
     return module

@@ -21,7 +21,8 @@ from .core import AdditiveRule
 class GramRule(AdditiveRule):
     "Keeps the sum of task vectors, of their Gram matrices and of their cubes, each expert weighted by 1 / |T|^2"
     copies: ClassVar[int] = 22
-    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "C": "sum of T'T / |T|^2", "D": "sum of T T'T / |T|^2"}
+    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "C": "sum of T'T / |T|^2",
+                                       "D": "sum of T T'T / |T|^2"}
 
     def slot_specs(self, stack, linear, dtype):
         "S and D of the parameter's shape, C of [p, in, in]"
