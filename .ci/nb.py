@@ -6,7 +6,7 @@ readme  write README.md from nbs/index.ipynb (--check: only say whether it is cu
 docs    give the notebooks the processing that Quarto's input gets, so that show_doc cells run
 check   notebook hygiene: stored errors, machine paths, mixed cells, orphan modules
 """
-import os, re, subprocess, sys, time, warnings
+import ast, os, re, subprocess, sys, time, warnings
 from pathlib import Path
 
 from execnb.nbio import read_nb, write_nb
@@ -93,6 +93,14 @@ def docs():
 
 PATHS = re.compile(r"/(home|root|tmp|work|Users|usr/lib|opt)/")
 
+MOST = 30                                             # lines that a reader can hold
+
+def code_lines(source):
+    "Lines of code; a signature with a comment for each parameter is one"
+    tree = ast.parse(source)
+    signatures = [range(n.lineno + 1, n.body[0].lineno) for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+    return sum(bool(l.strip()) and not l.startswith("#|") and not any(i in r for r in signatures) for i, l in enumerate(source.splitlines(), 1))
+
 def problems(path):
     "What a reader of this notebook would trip over"
     from nbdev.processors import NBProcessor, _do_eval
@@ -105,9 +113,7 @@ def problems(path):
             if o.get("output_type") == "error": yield "a stored error"
             text = "".join(o.get("text") or "") + str({k: v for k, v in o.get("data", {}).items() if "image" not in k})
             if PATHS.search(text) or "Warning" in text: yield f"an output shows a machine path or a warning: {text[:90]!r}"
-        exported = re.search(r"^#\|\s*export", cell.source, re.M)
-        lines = [l for l in cell.source.splitlines() if l.strip() and not l.startswith("#|")]
-        if exported and len(lines) > 30: yield f"an exported cell of {len(lines)} lines"
+        if re.search(r"^#\|\s*export", cell.source, re.M) and (n := code_lines(cell.source)) > MOST: yield f"an exported cell of {n} lines"
 
 def check():
     bad = [f"{p.name}: {b}" for p in notebooks("") for b in problems(p)]

@@ -94,10 +94,10 @@ def scale(self:Adapter, site: str, r: int)-> float:
     return alpha / (r**.5 if self.config.get("use_rslora") else r)
 
 @patch
-def factors(self:Adapter, site: str, dtype: torch.dtype = torch.float64
+def factors(self:Adapter, site: str
            )-> tuple[Tensor, Tensor]: # [rows, r], [r, columns]
     "Two factors whose product is the task vector of a parameter as it is stored"
-    A, B = (self.tensors[self.sites[site][k]].to(dtype) for k in "AB")
+    A, B = (self.tensors[self.sites[site][k]].double() for k in "AB")
     if not (A.isfinite().all() and B.isfinite().all()):
         raise OpcmError(f"{self.source}: {site} holds NaN or infinite values; nothing was merged")
     B = B * self.scale(site, len(A))

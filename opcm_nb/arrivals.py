@@ -10,66 +10,26 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 
 from fastcore.basics import patch
 from torch import Tensor
 from tqdm import tqdm
 
-from .adapters import adapted, adapter_folder
-from .checkpoints import Checkpoint, Digest, check_same, check_values, content_hash, part_hash, tensor_digest
+from .checkpoints import Checkpoint, Digest, content_hash, tensor_digest
 from .disk import OpcmError, disk_errors
-from .export import FILES
 from .layers import Layer, split_stack
 from .linalg import sum_squares
-from .loading import open_checkpoint
 from .parallel import side_by_side
 from .rules.registry import RULES
-from .workspace import Workspace
+from .workspace import Newcomer, Workspace
 
 # %% ../nbs/merging/14_arrivals.ipynb #b80fa637
 class Arrivals(Workspace):
     "How experts come in, and leave"
 
-# %% ../nbs/merging/14_arrivals.ipynb #7cae9fd9
-@dataclass
-class _Newcomer:
-    expert: Checkpoint
-    start: Checkpoint
-    pairs: dict[str, str] # base name -> name in the expert
-    starts: dict[str, str] # base name -> name in the start
-    statistics: Checkpoint | None
-
-@patch
-def _newcomer(self:Arrivals, expert, statistics, start)-> _Newcomer:
-    "Everything about an expert that headers and records tell, checked"
-    folder = adapter_folder(expert)
-    expert = adapted(self.base, folder, str(expert)) if folder else open_checkpoint(expert)
-    record = expert.record
-    statistics = self._statistics(statistics)
-    if self.tangent != record.get("tangent", False):
-        raise OpcmError(f"{expert.source}: a tangent expert, whose weights mean nothing to an ordinary merge; create "
-                        "a state with tangent" if not self.tangent
-                        else f"{expert.source}: nothing says that this is a tangent expert, and this state merges "
-                             "those; use a state of its own")
-    if record.get("start") and start is None:
-        raise OpcmError(f"{expert.source}: was fine-tuned from {record['start']['source']}, not from the base; say "
-                        "where that model is with start=")
-    start, pairs = self.base if start is None else open_checkpoint(start), check_same(self.base, expert, self.only)
-    if record.get("start") and part_hash(self.base, start, record["only"]) != record["start"]["hash"]:
-        raise OpcmError(f"{start.source}: not the model that {expert.source} was fine-tuned from (that was "
-                        f"{record['start']['source']})")
-    if record and not record.get("start") and start is not self.base:
-        raise OpcmError(f"{expert.source}: was fine-tuned from the base; leave start= out")
-    if statistics and not any(n in statistics.specs for n in pairs.values()):
-        raise OpcmError(f"{statistics.source}: knows none of this expert's parameters (it has "
-                        f"{next(iter(statistics.specs), 'nothing')}); it belongs to another model")
-    check_values(self.base, expert, pairs)
-    return _Newcomer(expert, start, pairs, check_same(self.base, start, self.only), statistics)
-
 # %% ../nbs/merging/14_arrivals.ipynb #1911cac0
 @patch
-def _tau(self:Arrivals, layer: Layer, new: _Newcomer, rows: slice)-> tuple[Tensor, Tensor, Tensor]: # task vector; base and expert as stored
+def _tau(self:Arrivals, layer: Layer, new: Newcomer, rows: slice)-> tuple[Tensor, Tensor, Tensor]: # task vector; base and expert as stored
     n, e = layer.name, new.pairs[layer.name]
     w0, w = self.base.read(n, rows), new.expert.read(e, rows)
     before = w0 if new.start is self.base or self.rule.averages else new.start.read(new.starts[n], rows)
@@ -93,7 +53,7 @@ class _Seen:
     rows: list[dict] = field(default_factory=list) # diagnostics
 
 @patch
-def _fold_one(self:Arrivals, layer: Layer, step, new: _Newcomer, write, measured: dict)-> _Seen:
+def _fold_one(self:Arrivals, layer: Layer, step, new: Newcomer, write, measured: dict)-> _Seen:
     n, e = layer.name, new.pairs[layer.name]
     seen = _Seen(Digest(self.base.specs[n]), Digest(new.expert.specs[e]))
     for piece, rows in self.pieces(layer):
@@ -112,7 +72,7 @@ def _fold_one(self:Arrivals, layer: Layer, step, new: _Newcomer, write, measured
 
 # %% ../nbs/merging/14_arrivals.ipynb #c78d76b4
 @patch
-def _stream(self:Arrivals, new: _Newcomer)-> Iterator[tuple[Tensor, dict]]:
+def _stream(self:Arrivals, new: Newcomer)-> Iterator[tuple[Tensor, dict]]:
     "Task vector and slots of each piece, for rules that measure the whole model first"
     for layer in self.layers:
         for piece, rows in self.pieces(layer): yield self._tau(piece, new, rows)[0], self._slots(piece, None, rows)
@@ -123,7 +83,7 @@ def share(self:Arrivals)-> list[Layer]:
     return self.layers
 
 @patch
-def _fold(self:Arrivals, step, new: _Newcomer, write, progress: bool)-> dict[str, _Seen]: # parameter -> what was seen
+def _fold(self:Arrivals, step, new: Newcomer, write, progress: bool)-> dict[str, _Seen]: # parameter -> what was seen
     "Fold one expert into (or, with the rule's `remove`, out of) every parameter"
     measured = self.rule.measure(lambda: self._stream(new)) | dict(t=self.totals.t)
     one = lambda layer: self._fold_one(layer, step, new, write, measured)
@@ -155,25 +115,6 @@ def _brought(self:Arrivals, statistics: Checkpoint, layer: Layer, name: str, see
     x = x.to(self.device, self.dtype)
     return split_stack(layer, x) if self.rule.needs == "fisher" else x
 
-@patch
-def _statistics(self:Arrivals, given)-> Checkpoint | None:
-    "The statistics of an expert, refused when the rule has no use for them or cannot do without"
-    if bool(given) != bool(self.rule.needs):
-        raise ValueError(f"rule {self.rule.name} needs the {self.rule.needs} of each expert; make it with "
-                         "opcm_statistics and pass statistics=" if self.rule.needs
-                         else f"rule {self.rule.name} uses no statistics of experts")
-    return open_checkpoint(given) if given else None
-
-@patch
-def _name(self:Arrivals, expert: Checkpoint, name: str | None)-> str:
-    "A name no other arrival has; taken from the source when none is given"
-    taken = {a["name"] for a in self.state.manifest["arrivals"]}
-    if name in taken: raise OpcmError(f"an arrival named {name!r} is already in; give another name")
-    stem = f"expert-{self.totals.t + 1}" if expert.source.endswith("in memory") else Path(expert.source).name
-    for suffix in FILES: stem = stem.removesuffix(suffix)
-    tries = [name] if name else [stem, *(f"{stem}-{i}" for i in range(2, len(taken) + 3))]
-    return next(n for n in tries if n not in taken)
-
 # %% ../nbs/merging/14_arrivals.ipynb #3f6526ad
 @patch
 @disk_errors()
@@ -193,7 +134,7 @@ def add(self:Arrivals, expert, # path, hub id, state dict or module
     return self.state.manifest["arrivals"][-1]
 
 @patch
-def _commit(self:Arrivals, step, new: _Newcomer, progress: bool, outcome):
+def _commit(self:Arrivals, step, new: Newcomer, progress: bool, outcome):
     "One pass over an expert into a new generation, committed unless anything is wrong"
     generation = self.state.begin(self._specs())
     try: self.state.commit(generation, *outcome(self._fold(step, new, generation.write, progress)))
@@ -207,7 +148,7 @@ def _check_base(self:Arrivals, digest: str, of: str = "hash"):
                         "pass base=")
 
 @patch
-def _arrived(self:Arrivals, new: _Newcomer, name: str, seen: dict[str, _Seen], force: bool):
+def _arrived(self:Arrivals, new: Newcomer, name: str, seen: dict[str, _Seen], force: bool):
     "The manifest after an arrival, unless base or expert are not what they should be"
     old, digest, expert = self.state.manifest, _hash(seen, "expert"), new.expert
     self._check_base(_hash(seen, "base"))
@@ -243,6 +184,7 @@ def remove(self:Arrivals, expert, # path, hub id, state dict or module, as it wa
         self._commit(self.rule.remove, new, progress, lambda seen: self._left(new.expert, seen, gone))
     return gone[0]
 
+# %% ../nbs/merging/14_arrivals.ipynb #d0276b06
 @patch
 def _left(self:Arrivals, expert: Checkpoint, seen: dict[str, _Seen], gone: list):
     "The manifest after a departure, unless the expert is not in"

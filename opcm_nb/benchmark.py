@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from . import __version__
 from .backbones import quiet_libraries
-from .cli import command
 from .disk import OpcmError
 from .evaluate import arrival_order, matrix, over_orders, stream_metrics
 from .rules.registry import make_rule
@@ -30,6 +29,7 @@ from .streams import Stream, known_arrivals, make_streams, parse_seeds, run_stre
 from .suite import Cache, Suite
 from .tables import read_rows, text_table, write_rows
 from .tasks import PROTOCOLS, Protocol, load_protocol
+from .terminal import command
 
 # %% ../nbs/evaluation/08_benchmark.ipynb #fab83f3f
 def accuracy_rows(suite: Suite, s: Stream, arrivals: list[dict])-> list[dict]:

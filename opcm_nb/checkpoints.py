@@ -54,8 +54,8 @@ def read(self:Checkpoint, name: str, rows: slice = slice(None))-> Tensor:
     "One tensor, or rows of it, on the CPU, in its stored dtype"
     try:
         if rows == slice(None): return self.tensors[name].detach().cpu()
-        return self.tensors.rows(name, rows) if hasattr(self.tensors,
-                                                        "rows") else self.tensors[name][rows].detach().cpu()
+        if hasattr(self.tensors, "rows"): return self.tensors.rows(name, rows)
+        return self.tensors[name][rows].detach().cpu()
     except (OSError, RuntimeError, SafetensorError) as e:
         if "allocate memory" in str(e): raise MemoryError(f"no memory left to read {name}; lower max_memory") from None
         raise OpcmError(f"{self.where(name)}: cannot read {name} ({e}); copy or download it again") from None

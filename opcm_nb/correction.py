@@ -18,12 +18,12 @@ from tqdm import tqdm
 
 from .backbones import Backbone, Batches, load_backbone, quiet_libraries
 from .checkpoints import Checkpoint
-from .cli import command
 from .disk import OpcmError
 from .export import check_destination, write_model
 from .loading import RECORD, open_checkpoint
 from .tangent import load_tangent
 from .tasks import load_examples, load_protocol
+from .terminal import command
 
 # %% ../nbs/holistic/03_correction.ipynb #229e4e3a
 def _place(backbone: Backbone)-> tuple[nn.Module, str]: # owner of the parameter, its name there
@@ -121,8 +121,8 @@ def correct_by_gradient(merged: Backbone, # its projection is changed in place
 def _write_corrected(ckpt: Checkpoint, merged: Backbone, out: Path, note: str):
     "The merged model's folder with another projection"
     P = merged.module.get_parameter(merged.projection).detach().cpu()
-    tensors = ((ckpt.group(n), P.to(s.dtype) if n == merged.projection else ckpt.read(n)) for n,
-               s in ckpt.specs.items() if n not in ckpt.aliases)
+    tensors = ((ckpt.group(n), P.to(s.dtype) if n == merged.projection else ckpt.read(n))
+               for n, s in ckpt.specs.items() if n not in ckpt.aliases)
     card = (ckpt.folder / "README.md").read_text() if (ckpt.folder / "README.md").exists() else ""
     more = {RECORD: lambda path: path.write_text(json.dumps(ckpt.record))} if ckpt.record else {}
     write_model(ckpt, tensors, ckpt.specs, out, f"{card}\n{note}\n", more=more)
@@ -148,8 +148,8 @@ def opcm_correct(model:str, # Merged model: a folder
     check_destination(there, overwrite, [Path(p) for p in (model, teacher, base) if p])
     if ckpt.record.get("tangent") and not base:
         raise ValueError(f"{model} is a tangent model; say what its base is with --base")
-    load = lambda source: load_tangent(base, source,
-                                       device) if open_checkpoint(source).record.get("tangent") else load_backbone(source, device)
+    tangent = lambda source: open_checkpoint(source).record.get("tangent")
+    load = lambda source: load_tangent(base, source, device) if tangent(source) else load_backbone(source, device)
     merged, examples = load(model), load_examples(load_protocol(protocol).task(task), "train", data, limit)
     found = drift(merged, load(teacher), Batches(merged, examples, keep=0), device, progress=True)
     move_projection(merged, found.step(ridge))

@@ -18,12 +18,12 @@ from safetensors import safe_open
 from torch import Tensor
 
 import opcm_nb
-from .cli import command
 from .disk import OpcmError
 from .evaluate import average_accuracy, backward_transfer
-from .merger import ContinualMerger
 from .figures import styled
+from .merger import ContinualMerger
 from .tables import text_table, write_rows
+from .terminal import command
 
 # %% ../nbs/evaluation/10_demo.ipynb #345a9220
 DATA = Path(opcm_nb.__file__).parent / "demo_data"
@@ -84,8 +84,8 @@ def reference_rows()-> list[dict]:
     score = lambda folder, d: top1(demo_model(folder), d["images"], d["labels"], d["head"])
     base = [score(DATA / "base", d) for d in tests.values()]
     own = [score(DATA / "experts" / t, d) for t, d in tests.items()]
-    return [dict(model=n, ACC=sum(a) / len(a), BWT="") | dict(zip(TASKS, a)) for n,
-            a in (("base", base), ("own expert", own))]
+    return [dict(model=n, ACC=sum(a) / len(a), BWT="") | dict(zip(TASKS, a))
+            for n, a in (("base", base), ("own expert", own))]
 
 @styled
 def plot_accuracy(curves: dict[str, list[list[float]]], path: Path):

@@ -24,7 +24,6 @@ from tqdm import tqdm
 from . import __version__
 from .backbones import Backbone, autocast, load_backbone, load_weights, quiet_libraries
 from .checkpoints import content_hash, part_hash, tensor_digest
-from .cli import command
 from .disk import OpcmError
 from .export import check_destination, write_model
 from .loading import RECORD, open_checkpoint
@@ -32,6 +31,7 @@ from .tables import write_rows
 from .tangent import linearised
 from .tasks import Examples, examples_hash, load_examples, load_protocol
 from .tensorfiles import Spec
+from .terminal import command
 from .zeroshot import frozen_head
 
 # %% ../nbs/evaluation/04_finetune.ipynb #980afca0
@@ -149,8 +149,8 @@ def _write_expert(backbone: Backbone, run: _Run, out: Path, moments: bool):
             "training.csv": lambda path: write_rows(path, [dict(step=i, loss=x) for i, x in enumerate(run.losses)])}
     if moments:
         unbiased = 1 - run.optimizer.defaults["betas"][1]**run.step
-        state = {n: run.optimizer.state[p]["exp_avg_sq"].cpu() / unbiased for n,
-                 p in trained.items() if p in run.optimizer.state}
+        state = {n: run.optimizer.state[p]["exp_avg_sq"].cpu() / unbiased
+                 for n, p in trained.items() if p in run.optimizer.state}
         more["second_moments.safetensors"] = lambda path: save_file(state, path)
     write_model(base, tensors, specs, out, card, more=more)
     run.path.unlink(missing_ok=True)

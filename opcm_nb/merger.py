@@ -29,9 +29,8 @@ from .loading import RECORD, open_checkpoint
 from .parallel import side_by_side
 from .rules.core import Rule, can_solve
 from .rules.registry import RULES, make_rule, split_settings
-from .state import arrival_trace
 from .tensorfiles import Spec
-from .workspace import float_dtype
+from .workspace import arrival_trace, float_dtype
 
 # %% ../nbs/merging/15_merger.ipynb #7ecc59dd
 class ContinualMerger(Arrivals):

@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .backbones import load_backbone, quiet_libraries
-from .cli import command
 from .disk import OpcmError, first_line
+from .terminal import command
 
 # %% ../nbs/holistic/02_moments.ipynb #c9295e13
 _NESTS = ("optimizer", "optimizer_state_dict", "optimizer_states")
@@ -59,16 +59,16 @@ def second_moments(optimizer: dict, # as `read_optimizer` gives it
         raise OpcmError(f"{source}: no second moments (exp_avg_sq) of parameter {lacking[0]}; they are what Adam and "
                         "AdamW keep")
     given = [n for g in groups for n in g.get("param_names", ())]
-    fits = lambda order: len(order) == len(numbers) and all(tuple(state[i]["exp_avg_sq"].shape) == shapes.get(n) for i,
-                                                            n in zip(numbers, order) if i in state)
+    fits = lambda order: len(order) == len(numbers) and all(tuple(state[i]["exp_avg_sq"].shape) == shapes.get(n)
+                                                            for i, n in zip(numbers, order) if i in state)
     order = next(filter(fits, [given] if given else parameter_orders(model)), None)
     if order is None:
         raise OpcmError(f"{source}: belongs to another model: it has {len(numbers)} "
                         f"parameters{f' (the first is {given[0]})' if given else ''}, the model has {len(shapes)}, "
                         "or their shapes differ; "
                         "if some were frozen in training, freeze them in the model too")
-    return {n: state[i]["exp_avg_sq"].float() / (1 - beta2[i]**float(state[i]["step"])) for i,
-            n in zip(numbers, order) if i in state}
+    return {n: state[i]["exp_avg_sq"].float() / (1 - beta2[i]**float(state[i]["step"]))
+            for i, n in zip(numbers, order) if i in state}
 
 # %% ../nbs/holistic/02_moments.ipynb #f16950fe
 def trained_module(folder: Path | str)-> nn.Module:

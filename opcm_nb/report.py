@@ -20,8 +20,8 @@ from rich.table import Table as TextTable
 from .diagnostics import plot_interference, plot_layers, plot_norms, plot_trace, summary
 from .disk import OpcmError, human_size, write_durably
 from .merger import ContinualMerger
-from .state import StateFolder, arrival_trace
-from .workspace import base_hashes
+from .state import StateFolder
+from .workspace import arrival_trace, base_hashes
 
 # %% ../nbs/merging/19_report.ipynb #496d35a5
 def facts(folder: StateFolder)-> dict[str, str]:

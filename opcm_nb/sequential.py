@@ -32,13 +32,13 @@ class EWC:
     def about(self)-> dict:
         "What a run with this penalty depends on"
         return dict(name="ewc", strength=self.strength,
-                    **{k: content_hash({n: tensor_digest(x) for n, x in v.items()}) for k,
-                       v in (("anchor", self.anchor), ("importance", self.importance))})
+                    **{k: content_hash({n: tensor_digest(x) for n, x in v.items()})
+                       for k, v in (("anchor", self.anchor), ("importance", self.importance))})
 
     def __call__(self, backbone: Backbone, batch: dict, features: Tensor)-> Tensor:
         now = backbone.parameters()
-        return self.strength / 2 * sum((f.to(now[n]) * (now[n] - self.anchor[n].to(now[n])).square()).sum() for n,
-                                       f in self.importance.items())
+        return self.strength / 2 * sum((f.to(now[n]) * (now[n] - self.anchor[n].to(now[n])).square()).sum()
+                                       for n, f in self.importance.items())
 
 # %% ../nbs/holistic/04_sequential.ipynb #890e8282
 @dataclass

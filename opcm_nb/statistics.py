@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .backbones import Backbone, Batches, load_backbone, quiet_libraries
-from .cli import command
 from .disk import OpcmError
 from .tasks import load_examples, load_protocol
+from .terminal import command
 from .zeroshot import frozen_head
 
 # %% ../nbs/evaluation/11_statistics.ipynb #cfedad93
@@ -56,15 +56,15 @@ def input_grams(backbone: Backbone, batches: Batches, device: str = "cpu", progr
 def fisher_information(backbone: Backbone, batches: Batches, # of one example each
                        head: Tensor, # [C, d] unit rows
                        labelled: bool = False, # use the labels; else draw them from the prediction
-                       device: str = "cpu", seed: int = 0, progress: bool = False)-> dict[str, Tensor]: # name -> its shape
+                       device: str = "cpu", progress: bool = False)-> dict[str, Tensor]: # name -> its shape
     "Diagonal Fisher information of every parameter that experts change"
-    weights, g, n = backbone.parameters(), torch.Generator().manual_seed(seed), 0
+    weights, g, n = backbone.parameters(), torch.Generator().manual_seed(0), 0
     total = {k: torch.zeros_like(p) for k, p in weights.items()}
     for p in weights.values(): p.requires_grad_(True)
     for batch, labels in tqdm(batches, disable=not progress):
         if len(labels) != 1: raise ValueError("Fisher information needs batches of one example")
-        logp = (backbone.logit_scale * backbone.features({k: v.to(device) for k,
-                                                          v in batch.items()}) @ head.to(device).T).log_softmax(1)
+        logp = (backbone.logit_scale * backbone.features({k: v.to(device)
+                                                          for k, v in batch.items()}) @ head.to(device).T).log_softmax(1)
         y = labels if labelled else torch.multinomial(logp.detach().exp().cpu(), 1, generator=g)[:, 0]
         grads = torch.autograd.grad(logp[0, y.item()], list(weights.values()), allow_unused=True)
         for k, grad in zip(weights, grads):

@@ -81,14 +81,12 @@ class Stream:
             experts += [weights_digest({n: x.read(n) for n in x.specs})
                         for x in (suite.brought(t, self.rule.needs) for t in self.order)]
         return content_key("stream", __version__, suite.hash, suite.backbone.only, self.rule.name, self.rule.settings(),
-                           self.dtype, suite.device, experts,
-                           *([self.pre] if self.pre else []))
+                           self.dtype, suite.device, experts, *([self.pre] if self.pre else []))
 
     def merger(self, suite: Suite)-> ContinualMerger:
         "An empty stream, in memory"
         return ContinualMerger.create(suite.backbone.checkpoint, rule=self.rule, pre=self.pre, dtype=self.dtype,
-                                      only=suite.backbone.only, device=suite.device,
-                                      tangent=suite.backbone.tangent)
+                                      only=suite.backbone.only, device=suite.device, tangent=suite.backbone.tangent)
 
     def add(self, merger: ContinualMerger, suite: Suite, task: str):
         "One arrival, with what its rule needs"

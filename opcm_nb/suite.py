@@ -188,8 +188,8 @@ def cosines(self:Suite)-> list[dict]: # task, other, cosine
         gram = gram + taus @ taus.T
     norms = gram.diagonal().sqrt()
     cos = (gram / torch.outer(norms, norms).clamp(min=1e-300)).tolist()
-    rows = [dict(task=a, other=b, cosine=round(cos[i][j], 8)) for i, a in enumerate(self.tasks) for j,
-            b in enumerate(self.tasks)]
+    rows = [dict(task=a, other=b, cosine=round(cos[i][j], 8)) for i, a in enumerate(self.tasks)
+            for j, b in enumerate(self.tasks)]
     self.cache.put(key, rows)
     return rows
 
@@ -206,14 +206,15 @@ def seconds(self:Suite, task: str)-> float:
     return self.speed * len(self.batches[task].examples)
 
 # %% ../nbs/evaluation/06_suite.ipynb #a8e71cf2
-def tiny_suite(folder: Path | str, pairs: tuple[str, ...] = ("ab", "cd", "ef"), steps: int = 60)-> dict: # settings of a benchmark
+def tiny_suite(folder: Path | str, steps: int = 60 # of each fine-tuning
+              )-> dict: # settings of a benchmark
     "Base, tasks, experts and protocol of a small benchmark, as files"
     import numpy as np
     from datasets import Dataset
     from opcm_nb.finetune import Recipe, finetune
     from opcm_nb.tasks import load_protocol
     from opcm_nb.tiny import tiny_sentences
-    folder, rng = Path(folder), np.random.default_rng(0)
+    folder, rng, pairs = Path(folder), np.random.default_rng(0), ("ab", "cd", "ef")
     for pair in pairs:
         say = lambda i: "".join(rng.choice(list(pair + "xyz"),
                                            p=[.45, .15, .1, .1, .2] if i % 2 else [.15, .45, .1, .1, .2], size=12))

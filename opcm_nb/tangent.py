@@ -49,8 +49,8 @@ def linearised(backbone: Backbone # with the base's weights, at which it is expa
     moves = lambda name: name.startswith(backbone.only) or name == backbone.projection
     def encode(batch):
         backbone.module.to(next(theta.parameters()).device)
-        now, at = dict(theta.named_parameters()), {n: p.detach() for n,
-                                                   p in backbone.module.named_parameters() if moves(n)}
+        now, at = dict(theta.named_parameters()), {n: p.detach()
+                                                   for n, p in backbone.module.named_parameters() if moves(n)}
         of = lambda p: functional_call(inner, {f"module.{n}": x for n, x in p.items()}, (batch,))
         with differentiable_attention(): y, dy = jvp(of, (at,), ({n: now[n] - p for n, p in at.items()},))
         return y + dy

@@ -64,16 +64,18 @@ class SafeTensors(Mapping):
     def __getitem__(self, name: str)-> Tensor: return self._files[name][1].get_tensor(name)
     def path(self, name: str)-> Path: return self._files[name][0]
 
-    def spec(self, name: str)-> Spec:
-        "Shape and dtype from the header alone"
-        entry = self._files[name][1].get_slice(name)
-        code = entry.get_dtype()
-        if code not in DTYPES: raise OpcmError(f"{self.path(name)}: {name} has dtype {code}, "
-                                               "which cannot be merged; dequantise it first")
-        if len(entry.get_shape()) > MOST_DIMS:
-            raise OpcmError(f"{self.path(name)}: {name} has {len(entry.get_shape())} dimensions, which is no weight; "
-                            "look where the file comes from")
-        return Spec(tuple(entry.get_shape()), DTYPES[code])
+# %% ../nbs/merging/06_tensorfiles.ipynb #ce6160ae
+@patch
+def spec(self:SafeTensors, name: str)-> Spec:
+    "Shape and dtype from the header alone"
+    entry = self._files[name][1].get_slice(name)
+    code = entry.get_dtype()
+    if code not in DTYPES: raise OpcmError(f"{self.path(name)}: {name} has dtype {code}, "
+                                           "which cannot be merged; dequantise it first")
+    if len(entry.get_shape()) > MOST_DIMS:
+        raise OpcmError(f"{self.path(name)}: {name} has {len(entry.get_shape())} dimensions, which is no weight; "
+                        "look where the file comes from")
+    return Spec(tuple(entry.get_shape()), DTYPES[code])
 
 # %% ../nbs/merging/06_tensorfiles.ipynb #8691e2f5
 @patch

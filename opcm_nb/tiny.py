@@ -28,22 +28,22 @@ def _clip_tokenizer(folder: Path):
     CLIPTokenizer.from_pretrained(folder).save_pretrained(folder)
 
 # %% ../nbs/evaluation/00_tiny.ipynb #9f165273
-def tiny_clip(folder: Path, seed: int = 0, side: int = 32)-> Path:
+def tiny_clip(folder: Path, seed: int = 0)-> Path:
     "A random CLIP of two layers as transformers saves it, with tokenizer and image processor"
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
     torch.manual_seed(seed)
     text = _TOWER | dict(vocab_size=49408, bos_token_id=49406, eos_token_id=49407)
-    config = CLIPConfig(text_config=text, vision_config=_TOWER | dict(image_size=side, patch_size=8), projection_dim=16)
+    config = CLIPConfig(text_config=text, vision_config=_TOWER | dict(image_size=32, patch_size=8), projection_dim=16)
     _clip_tokenizer(folder)
     CLIPModel(config).save_pretrained(folder)
-    CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side}).save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
 
 # %% ../nbs/evaluation/00_tiny.ipynb #ea7168fe
-def tiny_open_clip(folder: Path, seed: int = 0)-> Path:
+def tiny_open_clip(folder: Path)-> Path:
     "A random CLIP of two layers as open_clip saves it"
     import open_clip
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     text = dict(context_length=77, vocab_size=49408, width=32, heads=2, layers=2)
     cfg = dict(embed_dim=16, vision_cfg=dict(image_size=32, layers=2, width=32, head_width=16, patch_size=8),
                text_cfg=text)

@@ -46,5 +46,5 @@ def vanishing(merged: Backbone, expert: Backbone, batches: Batches, # of the exp
               device: str = "cpu")-> list[dict]: # layer, expert, merged, ratio
     "How much input-driven variance a merged model keeps in each linear layer"
     ours, theirs = (feature_variance(b, batches, device) for b in (merged, expert))
-    return [dict(layer=n, expert=v, merged=ours[n], ratio=ours[n] / v if v else float("nan")) for n,
-            v in theirs.items()]
+    return [dict(layer=n, expert=v, merged=ours[n], ratio=ours[n] / v if v else float("nan"))
+            for n, v in theirs.items()]

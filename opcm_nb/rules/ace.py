@@ -42,23 +42,22 @@ class Ace(AdditiveRule):
     share: float = .3 # of the singular directions in the refinement
 
     def __post_init__(self):
-        if self.gate not in ("auto", "open", "closed"):
-            raise ValueError(f"gate must be auto, open or closed, got {self.gate!r}")
+        if self.gate not in ("auto", "open", "closed"): raise ValueError(f"gate is auto, open or closed, not {self.gate!r}")
 
     def slot_specs(self, stack, linear, dtype):
         "S, and of each branch that may be taken its sums"
         if not linear: return {"S": (stack, dtype)}
         p, m, n = stack
         shapes = dict(G=(p, n, n), B=stack, g=(p, n, n), b=stack, w=stack, u=(p, 1, n), q=(p, 4))
-        names = [k for k in shapes if self.gate == "auto" or (k in _UNIT) == (self.gate == "open")]
-        return {"S": (stack, dtype)} | {f"ace_{k}": (shapes[k], dtype) for k in names}
+        return {"S": (stack, dtype)} | {f"ace_{k}": (shapes[k], dtype) for k in self._branches(shapes)}
+
+    def _branches(self, names): return [k for k in names if self.gate == "auto" or (k in _UNIT) == (self.gate == "open")]
 
     def terms(self, tau, linear, measured):
         "Raw and trace-normalised sums of one expert"
         if not linear: return {"S": tau}
         both = _terms(tau)
-        return {"S": tau} | {f"ace_{k}": x for k,
-                             x in both.items() if self.gate == "auto" or (k in _UNIT) == (self.gate == "open")}
+        return {"S": tau} | {f"ace_{k}": both[k] for k in self._branches(both)}
 
     def solve(self, kept, linear, totals):
         "One branch or the other, matrix by matrix; the mean where a layer is not linear"

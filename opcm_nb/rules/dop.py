@@ -24,7 +24,6 @@ def _eigenbasis(X: Tensor, # [k, c]
 
 def dop_pair(M: Tensor, T: Tensor, # [m, n] each
              weight: float, # of M, 0 to 1
-             cut: float = 1e-10, # sums of eigenvalues below this share of the largest say nothing
             )-> Tensor: # [m, n]
     "The minimiser of DOP's loss that is nearest to the mean of M and T"
     pairs, start = ((weight, M), (1 - weight, T)), (M + T) / 2
@@ -32,7 +31,8 @@ def dop_pair(M: Tensor, T: Tensor, # [m, n] each
     a, P = _eigenbasis(torch.cat([w**.5 * X for w, X in pairs], 1))
     b, Q = _eigenbasis(torch.cat([w**.5 * X.mT for w, X in pairs], 1))
     both = a[:, None] + b
-    return start + P @ torch.where(both > cut * both.max(), (P.mT @ rest @ Q) / both.clamp(min=1e-300), 0) @ Q.mT
+    sure = both > 1e-10 * both.max()                        # smaller sums of eigenvalues say nothing
+    return start + P @ torch.where(sure, (P.mT @ rest @ Q) / both.clamp(min=1e-300), 0) @ Q.mT
 
 # %% ../../nbs/rules/12_dop.ipynb #ae9bf76b
 def dop_adaptive(M: Tensor, T: Tensor, # [m, n] each

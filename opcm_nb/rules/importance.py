@@ -96,8 +96,8 @@ class OPCMImportance(OPCM):
 
     def add(self, kept, tau, linear, measured):
         "A projection, or a weighted sum"
-        return super().add(kept, tau, linear,
-                           measured) if linear else ImportanceSum(self.eps).add(kept, tau, linear, measured)
+        if linear: return super().add(kept, tau, linear, measured)
+        return ImportanceSum(self.eps).add(kept, tau, linear, measured)
 
     def solve(self, kept, linear, totals):
         "A / lambda, or FT / F"

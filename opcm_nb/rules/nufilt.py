@@ -24,10 +24,10 @@ def _asked(T: Tensor, M: Tensor, # [m, n] each
     return TP, torch.cat([V1, V2], 1), torch.cat([(T - M - TP) @ V1, -TP @ V2], 1)
 
 def nufilt_adam(T: Tensor, M: Tensor, own: int, protected: int, rank: int = 64,
-                steps: int = 50, lr: float = 1e-3, seed: int = 0)-> Tensor: # [m, n]: what is added to M
+                steps: int = 50, lr: float = 1e-3)-> Tensor: # [m, n]: what is added to M
     "The filtered newcomer with a low-rank correction, as published"
     TP, V, R = _asked(T, M, own, protected)
-    g = torch.Generator().manual_seed(seed)                              # on the CPU: the same on every device
+    g = torch.Generator().manual_seed(0)                              # on the CPU: the same on every device
     A = (.02 * torch.randn(rank, T.shape[1], generator=g, dtype=T.dtype)).to(T.device).requires_grad_()
     B = torch.zeros(T.shape[1], rank, dtype=T.dtype, device=T.device, requires_grad=True)
     adam = torch.optim.Adam([A, B], lr=lr)

@@ -99,12 +99,11 @@ def remove(self:ExpertBank, name: str):
 
 # %% ../../nbs/rules/14_smile.ipynb #aab43c37
 def route(bank: ExpertBank, module: nn.Module, # the base, as a torch module; changed in place
-          names: list[str] | None = None, # experts to use; all when left out
           gate: int = 1, top: int = 1)-> nn.Module:
     "Put the bank's experts behind every linear layer of a module that holds the base's weights"
-    files = [safe_open(bank._file(n), "pt") for n in names or bank.names]
+    files = [safe_open(bank._file(n), "pt") for n in bank.names]
     if not files: raise OpcmError(f"{bank.folder}: no experts yet; add one first")
-    for f, n in zip(files, names or bank.names):
+    for f, n in zip(files, bank.names):
         if f.metadata()["base"] != bank.hash: raise OpcmError(f"{bank._file(n)}: an expert of another base")
     done = 0
     for path, layer in list(module.named_modules()):

@@ -20,8 +20,7 @@ from .isotropic import polar, svd, thin_svd
 class TsvM(Rule):
     "Task singular vectors, merged (arXiv 2412.00081)"
     name: ClassVar[str] = "tsv_m"
-    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors",
-                                       "U": "left singular vectors, min(m, n) / t of each task",
+    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "U": "left singular vectors, min(m, n) / t a task",
                                        "s": "their singular values", "V": "right singular vectors"}
     order_free: ClassVar[bool] = True
     reference: ClassVar[str] = "arXiv 2412.00081"
@@ -42,15 +41,14 @@ class TsvM(Rule):
         for U, s, V, T in zip(kept["U"], kept["s"], kept["V"], tau):
             u, sigma, vh = thin_svd(T)
             for x, more in ((U, u), (s, sigma), (V, vh.mT)):
-                x.copy_(torch.nn.functional.pad(torch.cat([x[..., keep], more[..., :new]], -1),
-                                                (0, k - len(keep) - min(new, len(sigma)))))
+                both = torch.cat([x[..., keep], more[..., :new]], -1)
+                x.copy_(torch.nn.functional.pad(both, (0, k - both.shape[-1])))
         return []
 
     def solve(self, kept, linear, totals):
         "scale * polar(U) diag(s) polar(V)'; the mean where a layer is not linear"
         if not linear: return kept["S"] / totals.t
-        return torch.stack([self.scale * polar(U) * s @ polar(V).mT for U, s,
-                            V in zip(kept["U"], kept["s"], kept["V"])])
+        return torch.stack([self.scale * polar(U) * s @ polar(V).mT for U, s, V in zip(*(kept[k] for k in "UsV"))])
 
 # %% ../../nbs/rules/10_tsvm.ipynb #cba97f9a
 @dataclass
