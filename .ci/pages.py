@@ -1,8 +1,8 @@
 """The documentation as a reader meets it
 
 notebooks            what the processed notebooks (python .ci/nb.py docs) will show: links, figures, directives, warnings
-site FOLDER          the rendered pages in a real browser, light and dark, at the width of a desk and of a phone
-                     (--pictures FOLDER keeps a picture of each; --browser PATH names the browser)
+site                 the rendered pages in a real browser, light and dark, at the width of a desk and of a phone
+                     (--folder says where; --pictures FOLDER keeps a picture of each; --browser PATH names the browser)
 """
 import json, os, re, sys
 from collections import Counter
@@ -14,7 +14,7 @@ from fastcore.script import call_parse
 
 ROOT = Path(__file__).resolve().parent.parent
 PROC = ROOT / "_proc"
-WIDE = 160                                                # columns of code; longer lines wrap more than once
+WIDE = 130                                                # columns of code; what is longer has no place to break
 OPTIONS = {"label", "fig-cap", "echo", "output", "eval", "code-fold"}
 WARNING = re.compile(r"\w*Warning: |Traceback \(most recent")
 LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+(?:\([^()]*\)[^()\s]*)?)\)")

@@ -29,7 +29,8 @@ class Arrivals(Workspace):
 
 # %% ../nbs/merging/14_arrivals.ipynb #1911cac0
 @patch
-def _tau(self:Arrivals, layer: Layer, new: Newcomer, rows: slice)-> tuple[Tensor, Tensor, Tensor]: # task vector; base and expert as stored
+def _tau(self:Arrivals, layer: Layer, new: Newcomer, rows: slice
+        )-> tuple[Tensor, Tensor, Tensor]: # task vector; base and expert as stored
     n, e = layer.name, new.pairs[layer.name]
     w0, w = self.base.read(n, rows), new.expert.read(e, rows)
     before = w0 if new.start is self.base or self.rule.averages else new.start.read(new.starts[n], rows)

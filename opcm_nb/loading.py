@@ -161,7 +161,7 @@ def open_checkpoint(source # path, hub id, `open_clip:NAME/TAG`, state dict, mod
     if HUB_ID.fullmatch(text):
         folder, commit = hub_folder(text)
         return _open_path(folder, text, commit)
-    raise OpcmError(f"{text}: no such file or folder; if a base has moved, say where it is now with base=")
+    raise OpcmError(f"{text}: no such file or folder, and no hub id")
 
 # %% ../nbs/merging/08_loading.ipynb #34e209f3
 def side_files(ckpt: Checkpoint)-> list[Path]:

@@ -119,6 +119,8 @@ def open(cls:Workspace, state: Path | str, # a state folder
     source, revision = m["base"]["source"], m["base"]["revision"]
     if base is None and source.endswith("in memory"):
         raise OpcmError(f"{state}: its base was a model in memory; pass it as base=")
+    if base is None and not revision and not source.startswith("open_clip:") and not Path(source).exists():
+        raise OpcmError(f"{source}: the base is not there any more; say where it is now with base= (--base)")
     if base is None: base = f"{source.partition('@')[0]}@{revision}" if revision else source
     rule = rule or make_rule(m["rule"]["name"], **m["rule"]["settings"])
     return cls(folder, open_checkpoint(base), rule, device, max_memory)
