@@ -74,7 +74,7 @@ def readme_text():
         elif cell.cell_type == "code" and not re.search(r"^#\|\s*hide", src, re.M):
             if not re.search(r"^#\|\s*echo:\s*false", src, re.M): out.append(f"```python\n{src}\n```")
             out += ["".join(o["data"]["text/markdown"]) for o in cell.get("outputs", []) if "text/markdown" in o.get("data", {})]
-    return re.sub(r"\]\((\w+/\w+\.ipynb)\)", r"](nbs/\1)", "\n\n".join(out)) + "\n"
+    return re.sub(r"\]\(((?:\w+/)?\w+\.ipynb)\)", r"](nbs/\1)", "\n\n".join(out)).replace("](contributing.qmd)", "](CONTRIBUTING.md)") + "\n"
 
 def readme(check):
     path, new = cfg.config_path / "README.md", readme_text()

@@ -64,6 +64,7 @@ def raw(path):
     "What should never reach a reader"
     for cell in cells(path):
         body = source(cell)
+        if cell["cell_type"] == "markdown" and re.search(r"\[\[[^\]]*\]\([^)]*\)[^\]]*\]\(", body): yield f"a link within a link: {body[:60]!r}"
         for name in re.findall(r"^#\|\s*([\w-]+)", body, re.M):
             if name not in OPTIONS: yield f"a directive is shown: #| {name}"
         if cell["cell_type"] == "markdown" and re.search(r"^#\||\{\{<", re.sub(r"```.*?```|`[^`\n]*`", "", body, flags=re.S), re.M): yield f"markdown with a directive: {body[:60]!r}"
@@ -71,6 +72,8 @@ def raw(path):
             yield from (f"a line of {len(l)} columns: {l.strip()[:60]!r}" for l in body.splitlines() if len(l) > WIDE and not l.startswith("#|"))
         for o in cell.get("outputs", []):
             said = "".join(o.get("text", "")) + "".join(o.get("data", {}).get("text/plain", ""))
+            if re.match(r"[\[(]*(<[\w.]+[ >]|np\.float)", said.strip()) and "image/png" not in o.get("data", {}) and "text/markdown" not in o.get("data", {}):
+                yield f"an object's address, or what a plot returned: {said[:60]!r}"
             if o.get("name") == "stderr" or o.get("output_type") == "error" or WARNING.search(said): yield f"a stored warning or error: {said[:80]!r}"
 
 def sidebar():
@@ -99,7 +102,8 @@ SEEN = """() => ({
   clipped: [...document.querySelectorAll('main pre, main table')].filter(e => e.scrollWidth > e.clientWidth + 1 && !['auto', 'scroll'].includes(getComputedStyle(e).overflowX)
             && !e.closest('[style*=overflow], .cell-output, .sourceCode')).map(e => e.innerText.slice(0, 40)),
   pale: (() => { const of = c => c.match(/[\\d.]+/g).slice(0, 3).map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4).reduce((s, v, i) => s + v * [.2126, .7152, .0722][i], 0);
-            const behind = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if (!/, 0\\)$|transparent/.test(c)) return of(c) } return 1 };
+            const thin = c => { const v = c.match(/[\\d.]+/g); return c === 'transparent' || v.length > 3 && +v[3] < .5 };
+            const behind = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if (!thin(c)) return of(c) } return 1 };
             return [...document.querySelectorAll('main p, main li, main td, figcaption, main pre, main h1, main h2')].filter(e => e.innerText).map(e => { const [a, b] = [of(getComputedStyle(e).color), behind(e)].sort((x, y) => y - x);
             return [(a + .05) / (b + .05), e.innerText.slice(0, 40)] }).filter(x => x[0] < 4).slice(0, 3) })(),
   links: [...document.querySelectorAll('a[href]')].map(a => a.href)})"""

@@ -52,4 +52,5 @@ def markdown_table(rows: list[dict])-> str:
     "Rows of equal keys as markdown"
     if not rows: return ""
     line = lambda cells: "| " + " | ".join(map(str, cells)) + " |"
-    return "\n".join([line(rows[0]), line(["---"] * len(rows[0])), *(line(r.values()) for r in rows)])
+    wide = [min(60, max(3, len(k), *(len(str(r[k])) for r in rows))) for k in rows[0]]       # pages take widths from it
+    return "\n".join([line(rows[0]), line("-" * w for w in wide), *(line(r.values()) for r in rows)])
