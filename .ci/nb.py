@@ -108,7 +108,9 @@ def problems(path):
         warnings.simplefilter("always")
         NBProcessor(path, _do_eval, process=True)
     if any("imports and other code" in str(w.message) for w in caught): yield "a cell mixes imports and code"
-    for cell in read_nb(path).cells:
+    cells = read_nb(path).cells
+    if not re.fullmatch(r"# .+\n\n> .+", cells[0].source.strip()): yield "the first cell is not a title and a subtitle (nbdev drops what follows them in it)"
+    for cell in cells:
         for o in cell.get("outputs", []):
             if o.get("output_type") == "error": yield "a stored error"
             text = "".join(o.get("text") or "") + str({k: v for k, v in o.get("data", {}).items() if "image" not in k})
