@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .checkpoints import Checkpoint, Digest, content_hash, tensor_digest
-from .disk import OpcmError, disk_errors
+from .disk import OpcmError, guarded
 from .layers import Layer, split_stack
 from .linalg import sum_squares
 from .parallel import side_by_side
@@ -118,7 +118,7 @@ def _brought(self:Arrivals, statistics: Checkpoint, layer: Layer, name: str, see
 
 # %% ../nbs/merging/14_arrivals.ipynb #3f6526ad
 @patch
-@disk_errors()
+@guarded
 def add(self:Arrivals, expert, # path, hub id, state dict or module
         name: str | None = None, # of the arrival; from the source when left out
         force: bool = False, # accept content that is already in
@@ -168,7 +168,7 @@ def _arrived(self:Arrivals, new: Newcomer, name: str, seen: dict[str, _Seen], fo
 
 # %% ../nbs/merging/14_arrivals.ipynb #0ef939c5
 @patch
-@disk_errors()
+@guarded
 def remove(self:Arrivals, expert, # path, hub id, state dict or module, as it was added
            progress: bool = False, # show a bar
            statistics=None, # as they were added

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .adapters import Adapter, adapter_folder, open_adapter
 from .checkpoints import content_hash, tensor_digest
-from .disk import OpcmError, disk_errors, publish_folder, scratch_folder
+from .disk import OpcmError, guarded, publish_folder, scratch_folder
 from .export import check_destination, model_card, write_model
 from .layers import Layer, classify
 from .linalg import extend, product_svd, sum_squares
@@ -54,7 +54,7 @@ class AdapterMerger:
 
 # %% ../nbs/merging/16_lora.ipynb #52e3cf87
 @patch(cls_method=True)
-@disk_errors()
+@guarded
 def create(cls:AdapterMerger, base, # the model that the adapters were trained on: named now, read at a full export
            state: Path | str | None = None, # folder for the state; in memory when left out
            rule: str | Rule = "opcm", # or average, or task_arithmetic
@@ -74,7 +74,7 @@ def create(cls:AdapterMerger, base, # the model that the adapters were trained o
 
 # %% ../nbs/merging/16_lora.ipynb #5e000267
 @patch(cls_method=True)
-@disk_errors()
+@guarded
 def open(cls:AdapterMerger, state: Path | str, # a state folder
          wait: bool = False # for another process that writes, instead of refusing
         )-> AdapterMerger:
@@ -110,7 +110,7 @@ def _folded(self:AdapterMerger, adapter: Adapter)-> Iterator[tuple[str, Layer, d
 
 # %% ../nbs/merging/16_lora.ipynb #65388695
 @patch
-@disk_errors()
+@guarded
 def add(self:AdapterMerger, folder: Path | str, # of an adapter, as PEFT saves it, or a hub id
         name: str | None = None, # of the arrival; from the folder when left out
         force: bool = False, # accept content that is already in
@@ -177,7 +177,7 @@ def factors(self:AdapterMerger)-> Iterator[tuple[str, Tensor, Tensor]]: # parame
 
 # %% ../nbs/merging/16_lora.ipynb #d56ac182
 @patch
-@disk_errors()
+@guarded
 def export(self:AdapterMerger, out: Path | str, # a folder or a weight file
            base=None, # where the base is now, if it moved
            overwrite: bool = False, # replace an existing export
@@ -204,7 +204,7 @@ def export(self:AdapterMerger, out: Path | str, # a folder or a weight file
 
 # %% ../nbs/merging/16_lora.ipynb #07fea0c6
 @patch
-@disk_errors()
+@guarded
 def export_adapter(self:AdapterMerger, out: Path | str, # a folder
                    rank: int | None = None, # of every matrix; enough to be exact when left out
                    overwrite: bool = False, # replace an existing export

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from .arrivals import Arrivals
 from .checkpoints import Checkpoint, Digest, check_same, content_hash
-from .disk import OpcmError, disk_errors
+from .disk import OpcmError, guarded
 from .export import FILES, check_destination, model_card, write_model
 from .layers import join_stack
 from .linalg import sum_squares
@@ -156,7 +156,7 @@ def export_specs(self:ContinualMerger, out: Path, dtype: str | None = None, over
 
 # %% ../nbs/merging/15_merger.ipynb #8fcbac1b
 @patch
-@disk_errors()
+@guarded
 def export(self:ContinualMerger, out: Path | str, # a folder, or a .safetensors, .pt, .pth or .bin file
            dtype: str | None = None, # of floating-point tensors; the base's when left out
            overwrite: bool = False, # replace an existing export

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from .adapters import adapted, adapter_folder
 from .checkpoints import Checkpoint, Digest, check_same, check_values, content_hash, part_hash
-from .disk import OpcmError, disk_errors, first_line, human_size
+from .disk import OpcmError, guarded, first_line, human_size
 from .export import FILES
 from .layers import Layer, classify, pieces
 from .linalg import sum_squares
@@ -77,7 +77,7 @@ class Workspace:
 
 # %% ../nbs/merging/13_workspace.ipynb #458e4bf6
 @patch(cls_method=True)
-@disk_errors()
+@guarded
 def create(cls:Workspace, base, # the model that every expert was fine-tuned from
            state: Path | str | None = None, # folder for the state; in memory when left out
            rule: str | Rule = "opcm", # see `rules.registry`; settings may follow, as in opcm:alpha=.9
@@ -104,7 +104,7 @@ def create(cls:Workspace, base, # the model that every expert was fine-tuned fro
 
 # %% ../nbs/merging/13_workspace.ipynb #005d121f
 @patch(cls_method=True)
-@disk_errors()
+@guarded
 def open(cls:Workspace, state: Path | str, # a state folder
          base=None, # where the base is now, if it moved or was in memory
          rule: Rule | None = None, # the rule object, if it is not in the registry
