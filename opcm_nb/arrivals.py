@@ -145,8 +145,8 @@ def _commit(self:Arrivals, step, new: Newcomer, progress: bool, outcome):
 @patch
 def _check_base(self:Arrivals, digest: str, of: str = "hash"):
     if digest != self.state.manifest["base"][of]:
-        raise OpcmError(f"{self.base.source}: the base is not the one this state was created with; restore it or "
-                        "pass base=")
+        raise OpcmError(f"{self.base.source}: the base is not the one this state was created with; restore it, "
+                        "or say where it is with base= (--base)")
 
 @patch
 def _arrived(self:Arrivals, new: Newcomer, name: str, seen: dict[str, _Seen], force: bool):
@@ -155,7 +155,7 @@ def _arrived(self:Arrivals, new: Newcomer, name: str, seen: dict[str, _Seen], fo
     self._check_base(_hash(seen, "base"))
     twin = next((a["name"] for a in old["arrivals"] if a["hash"] == digest), None)
     if twin and not force:
-        raise OpcmError(f"{expert.source}: the same content is already in as {twin!r}; force to add it again")
+        raise OpcmError(f"{expert.source}: the same content is already in as {twin!r}; force=True (--force) adds it again")
     norm, t = math.sqrt(math.fsum(s.square for s in seen.values())), old["totals"]["t"] + 1
     record = dict(name=name, source=expert.source, revision=expert.revision, hash=digest, norm=norm,
                   squares=_squares(seen), when=datetime.now(timezone.utc).isoformat(timespec="seconds"))

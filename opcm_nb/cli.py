@@ -22,7 +22,7 @@ from .plan import plan, show_plan
 from .report import show_status, verified, write_html
 from .rules.registry import promises
 from .state import StateFolder, read_manifest
-from .tables import text_table
+from .tables import count, text_table
 from .terminal import command
 from .workspace import float_dtype
 
@@ -66,7 +66,7 @@ def opcm_add(state:str, # State folder
              expert:str, # Fine-tuned copy of the base, or a LoRA adapter; further ones may follow
              name:str=None, # Name of the arrival (one expert); from the path when left out
              base:str=None, # Where the base is now, if it moved
-             statistics:str=None, # What the rule needs of this expert (one expert), made by opcm_statistics
+             statistics:str=None, # What the rule needs of this expert (one expert), made by opcm_statistics or opcm_moments
              start:str=None, # Model that its fine-tuning started at (one expert); the base when left out
              device:str="cpu", # Where the arithmetic is done
              max_memory:str=None, # For what is worked on, such as 2GB; half of what is free when left out
@@ -101,7 +101,7 @@ def _export_adapters(merger: AdapterMerger, out: str, base: str | None, rank: in
                      max_shard_size: str):
     "One adapter, or the base with everything merged"
     if rank is None:
-        merger.export(out, base, overwrite, max_shard_size); print(f"{out}: written ({merger.totals.t} adapters)")
+        merger.export(out, base, overwrite, max_shard_size); print(f"{out}: written ({count(merger.totals.t, 'adapter')})")
         return
     error = merger.export_adapter(out, rank or None, overwrite)
     print(f"{out}: written as one adapter ({merger.totals.t} merged; relative error of the truncation {error:.1e})")
@@ -124,7 +124,7 @@ def opcm_remove(state:str, # State folder
     merger = open_merger(state, base, device=device, max_memory=max_memory, wait=wait)
     for e in experts:
         gone = merger.remove(e, progress=True, statistics=statistics, start=start)
-        _tell(f"{gone['name']}: removed, {merger.totals.t} experts left")
+        _tell(f"{gone['name']}: removed, {count(merger.totals.t, 'expert')} left")
 
 # %% ../nbs/merging/22_cli.ipynb #24c1ba91
 @command
@@ -164,7 +164,7 @@ def opcm_export(state:str, # State folder
               "experts")
         return
     merger.export(out, dtype, overwrite, True, max_shard_size, solver, preserve, preserve_from)
-    print(f"{out}: written ({merger.totals.t} experts)")
+    print(f"{out}: written ({count(merger.totals.t, 'expert')})")
 
 # %% ../nbs/merging/22_cli.ipynb #a4885fc0
 @command
@@ -187,7 +187,7 @@ def _merge_all(base: str, experts: list[str], out: Path, force: bool, overwrite:
     with scratch_folder(out.resolve(), "state") as scratch:
         merger = ContinualMerger.create(base, scratch, **settings)
         for e in experts: print(_said(merger.add(e, force=force, progress=True)))
-        print(f"{merger.export(out, dtype, overwrite, True)}: written ({len(experts)} experts)")
+        print(f"{merger.export(out, dtype, overwrite, True)}: written ({count(len(experts), 'expert')})")
 
 # %% ../nbs/merging/22_cli.ipynb #737df520
 @command

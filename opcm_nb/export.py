@@ -20,6 +20,7 @@ from .checkpoints import Checkpoint
 from .disk import OpcmError, first_line, fsync_path, need_space, publish_folder, scratch_folder
 from .loading import side_files, write_config
 from .tensorfiles import Spec, TensorFolder
+from .tables import count
 
 # %% ../nbs/merging/10_export.ipynb #e4c55229
 def model_card(manifest: dict # of the state that is exported
@@ -35,7 +36,7 @@ def model_card(manifest: dict # of the state that is exported
 ---
 # Merged model
 
-{len(arrivals)} experts merged one after another with the rule `{rule['name']}` (settings: {settings};
+{count(len(arrivals), "expert")} merged one after another with the rule `{rule['name']}` (settings: {settings};
 accumulated in {manifest['dtype']}) by opcm_nb {__version__} on torch {torch.__version__.split('+')[0]}.
 
 Base: `{Path(base['source']).name if not base.get('revision') else base['source']}`{f", content hash `{base['hash'][:16]}`" if base['hash'] else ""}.
@@ -57,7 +58,7 @@ def check_destination(out: Path, overwrite: bool, keep: list[Path] # base, state
             raise OpcmError(f"{out}: holds {k.name}, which the merge needs; choose another destination")
     if out.suffix in FILES and out.is_dir(): raise OpcmError(f"{out}: is a folder, not a file; choose another name")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())): return
-    if not overwrite: raise OpcmError(f"{out}: already exists; choose another destination or overwrite")
+    if not overwrite: raise OpcmError(f"{out}: already exists; choose another destination, or overwrite=True (--overwrite)")
     if out.is_dir() and not any(p.suffix in FILES for p in out.iterdir()):
         raise OpcmError(f"{out}: exists and is not a model; choose another destination")
 

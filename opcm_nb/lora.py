@@ -126,7 +126,7 @@ def add(self:AdapterMerger, folder: Path | str, # of an adapter, as PEFT saves i
             raise OpcmError(f"an arrival named {name!r} is already in; give another name")
         twin = next((a["name"] for a in old["arrivals"] if a["hash"] == digest), None)
         if twin and not force:
-            raise OpcmError(f"{folder}: the same content is already in as {twin!r}; force to add it again")
+            raise OpcmError(f"{folder}: the same content is already in as {twin!r}; force=True (--force) adds it again")
         new = {key: more for key, *more in self._folded(adapter)}
         slots = {f"{s}.{key}": x for key, (_, kept, _, _) in new.items() for s, x in kept.items()}
         slots |= {f"{s}.{key}": self.state.read(f"{s}.{key}") for key in old["sites"] if key not in new

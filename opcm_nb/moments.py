@@ -89,7 +89,7 @@ def opcm_moments(optimizer:str, # Checkpoint of Adam or AdamW: transformers' opt
     "Importance of an expert's parameters from the optimizer that trained it"
     quiet_libraries()
     if not out.endswith(".safetensors"): raise ValueError(f"{out}: the file is a .safetensors")
-    if Path(out).exists() and not overwrite: raise OpcmError(f"{out}: already exists; choose another file or overwrite")
+    if Path(out).exists() and not overwrite: raise OpcmError(f"{out}: already exists; choose another file, or overwrite=True (--overwrite)")
     found = second_moments(read_optimizer(optimizer), trained_module(model), optimizer)
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     save_file({n: x.contiguous() for n, x in found.items()}, out)

@@ -69,7 +69,7 @@ class StateFolder:
         path = Path(path)
         # what a killed create leaves
         if path.exists() and (not path.is_dir() or any(p.name != "manifest.json.new" for p in path.iterdir())):
-            if not overwrite: raise OpcmError(f"{path}: already exists; open it, choose another folder, or overwrite")
+            if not overwrite: raise OpcmError(f"{path}: already exists; open it, choose another folder, or overwrite=True (--overwrite)")
             with cls.open(path).lock(): shutil.rmtree(path)   # never what is not a state or is being written
         path.mkdir(parents=True, exist_ok=True)
         manifest = dict(format="opcm_nb state", version=VERSION, **manifest, generation=None, tensors={}, reports={})

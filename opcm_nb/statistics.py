@@ -93,7 +93,7 @@ def opcm_statistics(model:str, # The expert: folder, hub id or open_clip:NAME/TA
     if kind not in ("gram", "fisher"): raise ValueError(f"kind is gram or fisher, not {kind!r}")
     if kind == "fisher" and not base: raise ValueError("fisher needs --base, whose head the expert was trained under")
     if not out.endswith(".safetensors"): raise ValueError(f"{out}: the file is a .safetensors")
-    if Path(out).exists() and not overwrite: raise OpcmError(f"{out}: already exists; choose another file or overwrite")
+    if Path(out).exists() and not overwrite: raise OpcmError(f"{out}: already exists; choose another file, or overwrite=True (--overwrite)")
     train, bb = load_examples(load_protocol(protocol).task(task), "train", data, limit), load_backbone(model, device)
     batches = Batches(bb, train, 64 if kind == "gram" else 1, keep=0)
     if kind == "gram": found = input_grams(bb, batches, device, True)

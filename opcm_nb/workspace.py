@@ -183,18 +183,18 @@ def _newcomer(self:Workspace, expert, statistics, start)-> Newcomer:
     statistics = self._statistics(statistics)
     if self.tangent != record.get("tangent", False):
         raise OpcmError(f"{expert.source}: a tangent expert, whose weights mean nothing to an ordinary merge; create "
-                        "a state with tangent" if not self.tangent
+                        "a state with tangent=True (--tangent)" if not self.tangent
                         else f"{expert.source}: nothing says that this is a tangent expert, and this state merges "
                              "those; use a state of its own")
     if record.get("start") and start is None:
         raise OpcmError(f"{expert.source}: was fine-tuned from {record['start']['source']}, not from the base; say "
-                        "where that model is with start=")
+                        "where that model is with start= (--start)")
     start, pairs = self.base if start is None else open_checkpoint(start), check_same(self.base, expert, self.only)
     if record.get("start") and part_hash(self.base, start, record["only"]) != record["start"]["hash"]:
         raise OpcmError(f"{start.source}: not the model that {expert.source} was fine-tuned from (that was "
                         f"{record['start']['source']})")
     if record and not record.get("start") and start is not self.base:
-        raise OpcmError(f"{expert.source}: was fine-tuned from the base; leave start= out")
+        raise OpcmError(f"{expert.source}: was fine-tuned from the base; leave start= (--start) out")
     if statistics and not any(n in statistics.specs for n in pairs.values()):
         raise OpcmError(f"{statistics.source}: knows none of this expert's parameters (it has "
                         f"{next(iter(statistics.specs), 'nothing')}); it belongs to another model")
@@ -207,7 +207,7 @@ def _statistics(self:Workspace, given)-> Checkpoint | None:
     "The statistics of an expert, refused when the rule has no use for them or cannot do without"
     if bool(given) != bool(self.rule.needs):
         raise ValueError(f"rule {self.rule.name} needs the {self.rule.needs} of each expert; make it with "
-                         "opcm_statistics and pass statistics=" if self.rule.needs
+                         "opcm_statistics or opcm_moments and pass statistics=" if self.rule.needs
                          else f"rule {self.rule.name} uses no statistics of experts")
     return open_checkpoint(given) if given else None
 
