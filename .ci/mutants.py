@@ -74,13 +74,13 @@ def store(rows, path=Path("nbs/promises/results/mutants.csv")):
         out = csv.DictWriter(f, rows[0].keys())
         out.writeheader(); out.writerows(r | dict(why=known.get(r["change"], "") if r["change"] else "") for r in rows)
 
-CORE = ("adapters arrivals checkpoints diagnostics disk distributed export layers linalg loading lora merger parallel plan projection state tables tensorfiles workspace").split()
+CORE = ("adapters arrivals checkpoints diagnostics disk distributed export layers linalg loading lora merger parallel plan projection report state tables tensorfiles workspace").split()
 
 def coverage(folder):
     "Run the notebooks of the core under coverage"
     (folder / "rc").write_text(f"[run]\nparallel = true\nsource = opcm_nb\ndata_file = {folder / 'data'}\npatch = subprocess, fork, _exit\nconcurrency = thread\n")
     tool = [sys.executable, "-W", "ignore", "-m", "coverage"]
-    for p in sorted(p for kind in ("merging/*", "rules/*", "promises/0[2-4]*", "tutorials/0[126]*") for p in Path("nbs").glob(kind + ".ipynb")):
+    for p in sorted(p for kind in ("merging/*", "rules/*", "promises/0[2-4]*", "tutorials/0[1-4]*") for p in Path("nbs").glob(kind + ".ipynb")):
         subprocess.run([*tool, "run", f"--rcfile={folder / 'rc'}", ".ci/mutants.py", "claims", p], env=os.environ | dict(MPLBACKEND="agg", OMP_NUM_THREADS="1"))
     subprocess.run([*tool, "combine", "-q", f"--rcfile={folder / 'rc'}"], check=True)
     subprocess.run([*tool, "json", "-q", f"--rcfile={folder / 'rc'}", "-o", folder / "json"], check=True)
