@@ -19,17 +19,17 @@ from .loading import open_checkpoint
 from .lora import AdapterMerger
 from .merger import FLOATS, ContinualMerger
 from .plan import plan, show_plan
-from .report import show_status, verified, write_html
+from .report import check_page, show_status, verified, write_html
 from .rules.registry import promises
 from .state import StateFolder, read_manifest
 from .tables import count, text_table
-from .terminal import command
+from .terminal import command, first_process
 from .workspace import float_dtype
 
 # %% ../nbs/merging/22_cli.ipynb #3b9c9bf9
 def _tell(text: str):
     "Print, once if several processes share the work"
-    if os.environ.get("RANK", "0") == "0": print(text)
+    if first_process(): print(text)
 
 def _said(record: dict)-> str:
     note = f" ({record['note']})" if "note" in record else ""
@@ -87,14 +87,15 @@ def opcm_add(state:str, # State folder
 
 # %% ../nbs/merging/22_cli.ipynb #0aeded1c
 def _add_adapters(state: str, experts: list[str], name: str | None, force: bool, wait: bool, more: bool):
+    if not first_process(): return                                      # they are small
     if more: raise ValueError("a state of adapters takes them with --name, --force and --wait alone")
     for e in experts: print(_said(AdapterMerger.open(state, wait).add(e, name, force)))
 
 def _dry_add(merger: ContinualMerger, experts: list[str], statistics: str | None = None, start: str | None = None):
-    for e in experts: print(f"{merger._newcomer(e, statistics, start).expert.source}: fits the base")
+    for e in experts: _tell(f"{merger._newcomer(e, statistics, start).expert.source}: fits the base")
     p = plan(merger)
     if merger.state.path: need_space(merger.state.path, p["write"])
-    print(show_plan(p))
+    _tell(show_plan(p))
 
 # %% ../nbs/merging/22_cli.ipynb #36dc1818
 def _export_adapters(merger: AdapterMerger, out: str, base: str | None, rank: int | None, overwrite: bool,
@@ -176,10 +177,11 @@ def opcm_status(state:str, # State folder
                )->None:
     "What is in a state, and what each arrival did"
     folder = StateFolder.open(state)
+    if html: check_page(html); os.environ["MPLBACKEND"] = "agg"                     # it draws to a file
     sound = verify and verified(folder)
     show_status(folder, layers)
-    if html: write_html(folder, Path(html)); print(f"\n{html}: written")
     if sound: print(f"\n{sound}")
+    if html: write_html(folder, html); print(f"\n{html}: written")
 
 # %% ../nbs/merging/22_cli.ipynb #a0dc774a
 def _merge_all(base: str, experts: list[str], out: Path, force: bool, overwrite: bool, dtype: str, settings: dict):

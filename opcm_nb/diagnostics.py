@@ -10,7 +10,7 @@ from collections import defaultdict
 from os.path import commonprefix
 from statistics import mean
 
-from .figures import COLORS, count_on, heat_map, styled
+from .figures import COLORS, count_on, heat_map, plain, styled
 
 # %% ../nbs/merging/18_diagnostics.ipynb #2f8b0cbd
 def _removed(rows: list[dict])-> float:
@@ -42,7 +42,7 @@ def plot_layers(rows: list[dict], # as `state.rows()` gives them
     plt.bar(x, [r["removed_energy"] for r in rows], color=COLORS["opcm"], label="removed energy")
     plt.plot(x, [r["rank"] / r["size"] for r in rows], "o", ms=3, color=COLORS["ties"], label="protected share r/k")
     plt.xlabel("linear map, in the order of the model"); plt.ylim(0, 1); plt.legend()
-    plt.title(f"arrival {t}: {rows[0]['arrival']}")
+    plt.title(f"arrival {t}: {plain(rows[0]['arrival'])}")
     return fig
 
 # %% ../nbs/merging/18_diagnostics.ipynb #166e4925
@@ -54,7 +54,7 @@ def plot_interference(rows: list[dict] # as `state.rows()` gives them
         raise ValueError("no interference to show: fewer than two arrivals, or a rule that does not project")
     of = {(r["layer"], r["part"], r["t"]): 100 * r["removed_energy"] for r in rows}
     maps, parts = list(dict.fromkeys((layer, part) for layer, part, _ in of)), {layer: part for layer, part, _ in of}
-    shared = len(commonprefix([layer for layer, _ in maps]).rpartition(".")[0])
+    shared = len(commonprefix(list(parts)).rpartition(".")[0]) if len(parts) > 1 else 0
     name = lambda layer, part: layer[shared:].lstrip(".").removesuffix(".weight") + f" {part + 1}" * (parts[layer] > 0)
     return heat_map([[of.get((*m, t), float("nan")) for t in arrivals] for m in maps], [name(*m) for m in maps],
                     [f"{t}. {a}" for t, a in arrivals.items()], "removed energy (%)", vmin=0)

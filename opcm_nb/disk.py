@@ -63,7 +63,7 @@ def fsync_path(path: Path):
 def write_durably(path: Path, text: str):
     "Write or replace a small file in one step that outlives a power cut"
     new = path.with_name(path.name + ".new")
-    with naming(new), open(new, "w") as f:
+    with naming(new), open(new, "w", encoding="utf-8") as f:
         f.write(text)
         f.flush(); os.fsync(f.fileno())
     os.replace(new, path)

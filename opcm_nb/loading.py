@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HUB_ID', 'RECORD', 'find_state_dict', 'strip_wrappers', 'load_pickled', 'weight_files', 'open_files', 'hub_folder',
-           'open_checkpoint', 'side_files', 'write_config']
+           'open_checkpoint', 'recorded', 'side_files', 'write_config']
 
 # %% ../nbs/merging/08_loading.ipynb #4d5c4138
 import json
@@ -162,6 +162,14 @@ def open_checkpoint(source # path, hub id, `open_clip:NAME/TAG`, state dict, mod
         folder, commit = hub_folder(text)
         return _open_path(folder, text, commit)
     raise OpcmError(f"{text}: no such file or folder, and no hub id")
+
+# %% ../nbs/merging/08_loading.ipynb #1e5877e1
+def recorded(source: str, revision: str | None = None)-> str: # for `open_checkpoint`
+    "A base as a state remembers it, refused when it is gone"
+    if revision: return f"{source.partition('@')[0]}@{revision}"
+    if not (source.startswith("open_clip:") or Path(source).expanduser().exists() or HUB_ID.fullmatch(source)):
+        raise OpcmError(f"{source}: the base is not there any more; say where it is now with base= (--base)")
+    return source
 
 # %% ../nbs/merging/08_loading.ipynb #34e209f3
 def side_files(ckpt: Checkpoint)-> list[Path]:

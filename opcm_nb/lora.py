@@ -23,7 +23,7 @@ from .disk import OpcmError, guarded, publish_folder, scratch_folder
 from .export import check_destination, model_card, write_model
 from .layers import Layer, classify
 from .linalg import extend, product_svd, sum_squares
-from .loading import open_checkpoint
+from .loading import open_checkpoint, recorded
 from .rules.core import Rule, Totals
 from .rules.registry import make_rule
 from .state import MemoryState, StateFolder
@@ -184,7 +184,7 @@ def export(self:AdapterMerger, out: Path | str, # a folder or a weight file
            max_shard_size: str = "5GB", # of the weight files
           )-> Path:
     "Write the base with everything merged, as a checkpoint of its library"
-    base, out = open_checkpoint(base or self.state.manifest["base"]["source"]), Path(out)
+    base, out = open_checkpoint(base or recorded(self.state.manifest["base"]["source"])), Path(out)
     check_destination(out, overwrite, [p for p in (base.folder, self.state.path) if p])
     found, names = {site: (L, R) for site, L, R in self.factors()}, {}
     for site, (L, R) in found.items():

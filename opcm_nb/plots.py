@@ -111,10 +111,10 @@ def plot_forgetting(rows: list[dict], # of accuracy.csv, of one rule
     stream = [r for r in rows if r["seed"] == seed]
     if len({r["rule"] for r in stream}) != 1:
         raise ValueError(f"one rule in one order, please; seed {seed} has {len({r['rule'] for r in stream})} rules")
-    order, of = [a for _, a in sorted({(r["t"], r["arrival"])
-                                       for r in stream})], {(r["t"], r["task"]): 100 * r["accuracy"] for r in stream}
-    grid = [[of.get((t, i), float("nan")) for i in order] for t in range(1, len(order) + 1)]
-    return heat_map(grid, [f"{t}. {a}" for t, a in enumerate(order, 1)], order, "accuracy (%)", digits=0)
+    steps, of = sorted({(r["t"], r["arrival"]) for r in stream}), {(r["t"], r["task"]): 100 * r["accuracy"] for r in stream}
+    tasks = list(dict.fromkeys([a for _, a in steps] + [r["task"] for r in stream]))
+    grid = [[of.get((t, i), float("nan")) for i in tasks] for t, _ in steps]
+    return heat_map(grid, [f"{t}. {a}" for t, a in steps], tasks, "accuracy (%)", digits=0)
 
 # %% ../nbs/evaluation/09_plots.ipynb #19bf6339
 @styled

@@ -207,7 +207,7 @@ def _report(self:StateFolder, t: int)-> str:
 @patch
 def rows(self:StateFolder)-> list[dict]:
     "Diagnostics of all committed arrivals"
-    return [row for t in range(1, self.manifest["totals"]["t"] + 1) for row in csv_rows(self._report(t))]
+    return [row for t in range(1, self.manifest["totals"]["t"] + 1) for row in csv_rows(self._report(t), ("arrival", "layer"))]
 
 @patch
 def verify(self:StateFolder)-> list[str]: # what is wrong; nothing when all is as it was written

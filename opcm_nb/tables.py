@@ -28,9 +28,10 @@ def _number(text: str):
         except ValueError: pass
     return text
 
-def csv_rows(text: str)-> list[dict]:
+def csv_rows(text: str, words: tuple[str, ...] = ())-> list[dict]: # columns that stay text, whatever is in them
     "The text of a CSV file as dictionaries, numbers as numbers"
-    return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(io.StringIO(text, newline=""))]
+    table = csv.DictReader(io.StringIO(text, newline=""))
+    return [{k: v if k in words else _number(v) for k, v in row.items()} for row in table]
 
 def read_rows(path: Path)-> list[dict]:
     "CSV as dictionaries, numbers as numbers"

@@ -21,7 +21,7 @@ from .disk import OpcmError, guarded, first_line, human_size
 from .export import FILES
 from .layers import Layer, classify, pieces
 from .linalg import sum_squares
-from .loading import open_checkpoint
+from .loading import open_checkpoint, recorded
 from .parallel import Room, cores, give_back_memory, parse_size
 from .rules.core import Rule, Totals
 from .rules.registry import make_prestep, make_rule
@@ -119,9 +119,7 @@ def open(cls:Workspace, state: Path | str, # a state folder
     source, revision = m["base"]["source"], m["base"]["revision"]
     if base is None and source.endswith("in memory"):
         raise OpcmError(f"{state}: its base was a model in memory; pass it as base=")
-    if base is None and not revision and not source.startswith("open_clip:") and not Path(source).exists():
-        raise OpcmError(f"{source}: the base is not there any more; say where it is now with base= (--base)")
-    if base is None: base = f"{source.partition('@')[0]}@{revision}" if revision else source
+    if base is None: base = recorded(source, revision)
     rule = rule or make_rule(m["rule"]["name"], **m["rule"]["settings"])
     return cls(folder, open_checkpoint(base), rule, device, max_memory)
 
