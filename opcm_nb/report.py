@@ -66,6 +66,7 @@ def show_rows(rows: list[dict], console: Console):
     "A table of rows of equal keys"
     table = TextTable(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     bars = console.encoding.startswith("utf") and console.width >= 100
+    if console.width < 80: rows = [{k: v for k, v in r.items() if k != "arrived"} for r in rows]
     for k, v in rows[0].items():
         name = k in ("expert", "layer", "note")                             # may be folded; numbers may not
         left = isinstance(v, str) or bars and k in SHARES
