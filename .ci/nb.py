@@ -93,7 +93,7 @@ def docs():
 
 PATHS = re.compile(r"/(home|root|tmp|work|Users|usr/lib|opt)/")
 
-MOST = 30                                             # lines that a reader can hold
+MOST, CLASS = 25, 30                                  # lines that a reader can hold; a class is one thought
 
 def code_lines(source):
     "Lines of code; a signature with a comment for each parameter is one"
@@ -115,7 +115,9 @@ def problems(path):
             if o.get("output_type") == "error": yield "a stored error"
             text = "".join(o.get("text") or "") + str({k: v for k, v in o.get("data", {}).items() if "image" not in k})
             if PATHS.search(text) or "Warning" in text: yield f"an output shows a machine path or a warning: {text[:90]!r}"
-        if re.search(r"^#\|\s*export", cell.source, re.M) and (n := code_lines(cell.source)) > MOST: yield f"an exported cell of {n} lines"
+        if re.search(r"^#\|\s*export", cell.source, re.M):
+            n, most = code_lines(cell.source), CLASS if [type(x) for x in ast.parse(cell.source).body] == [ast.ClassDef] else MOST
+            if n > most: yield f"an exported cell of {n} lines"
 
 def check():
     bad = [f"{p.name}: {b}" for p in notebooks("") for b in problems(p)]

@@ -60,6 +60,7 @@ class Adapter:
     tensors: Mapping
     sites: dict[str, dict[str, str]] # parameter -> lora_A, lora_B -> tensor
 
+# %% ../nbs/merging/12_adapters.ipynb #497a0119
 def open_adapter(folder: Path | str)-> Adapter:
     "The adapter that PEFT saved in a folder"
     folder = Path(folder).expanduser().absolute()

@@ -53,6 +53,7 @@ class _Seen:
     squares: dict[str, float] = field(default_factory=dict) # of each slot
     rows: list[dict] = field(default_factory=list) # diagnostics
 
+# %% ../nbs/merging/14_arrivals.ipynb #b7d8026a
 @patch
 def _fold_one(self:Arrivals, layer: Layer, step, new: Newcomer, write, measured: dict)-> _Seen:
     n, e = layer.name, new.pairs[layer.name]

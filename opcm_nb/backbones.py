@@ -164,6 +164,7 @@ def _eval(bb: Backbone, device)-> Backbone:
     bb.looks += " " + hashlib.sha256(b"".join(p.name.encode() + p.read_bytes() for p in files)).hexdigest()[:16]
     return bb
 
+# %% ../nbs/evaluation/02_backbones.ipynb #bb9088f2
 def load_backbone(source, # folder, hub id or open_clip:NAME/TAG
                   device: str = "cpu")-> Backbone:
     "An encoder with its preprocessing"

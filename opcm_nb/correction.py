@@ -38,6 +38,7 @@ def projection_matrix(backbone: Backbone)-> Tensor: # [d_in, d_out]
     P = getattr(owner, name).detach()
     return P.mT if isinstance(owner, nn.Linear) else P
 
+# %% ../nbs/holistic/03_correction.ipynb #a7879a44
 @torch.no_grad()
 def seen_and_said(backbone: Backbone, batch: dict[str, Tensor])-> tuple[Tensor, Tensor]: # [N, d_in], [N, d_out]
     "The input of the final projection (the base's, for a tangent encoder), and the embedding"

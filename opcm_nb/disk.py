@@ -69,6 +69,7 @@ def write_durably(path: Path, text: str):
     os.replace(new, path)
     fsync_path(path.parent)
 
+# %% ../nbs/merging/03_disk.ipynb #71842529
 def human_size(n: float)-> str:
     "Bytes with a unit"
     for unit in ("B", "KB", "MB", "GB"):

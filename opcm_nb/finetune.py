@@ -116,8 +116,7 @@ def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe,
     backbone.module.train()
     for m in backbone.module.modules():
         if hasattr(m, "running_mean"): m.eval()          # batch statistics stay the base's: they are not weights
-    saved = time.monotonic()
-    labels, batches, now = examples.labels, [], None
+    saved, labels, batches, now = time.monotonic(), examples.labels, [], None
     while run.step < recipe.steps:
         epoch, at = divmod(run.step, per_epoch)
         if epoch != now: batches, now = epoch_batches(examples, recipe, epoch), epoch

@@ -128,6 +128,7 @@ def _record(folder: Path)-> dict:
         raise OpcmError(f"{folder / RECORD}: not the record of an expert; copy the expert again")
     return record
 
+# %% ../nbs/merging/08_loading.ipynb #5902f79f
 def _open_path(path: Path, source: str, revision: str | None = None)-> Checkpoint:
     folder = path if path.is_dir() else None
     files, index = weight_files(path) if folder else ([path], None)

@@ -38,6 +38,7 @@ def give_back_memory():
     "Have the C library return each large tensor when it is freed (glibc else keeps up to 64 MB a thread and size)"
     if sys.platform == "linux": ctypes.CDLL(None).mallopt(-3, 1 << 20)      # M_MMAP_THRESHOLD, which then stays
 
+# %% ../nbs/merging/11_parallel.ipynb #5546fdca
 class Room:
     "Bytes that work in several threads may hold at once"
     def __init__(self, limit: float): self.limit, self.used, self._free = limit, 0., threading.Condition()

@@ -35,6 +35,7 @@ def _write_manifest(folder: Path, manifest: dict):
     body = "{" + ",\n".join(f"{json.dumps(k)}: {line(v)}" for k, v in manifest.items())
     write_durably(folder / "manifest.json", f'{body}{_END}{json.dumps(_hash(body))}}}\n')
 
+# %% ../nbs/merging/09_state.ipynb #90376125
 def read_manifest(folder: Path)-> dict:
     "The manifest of a state folder, refused when it is not one, of another format, or not as it was written"
     path = Path(folder) / "manifest.json"
@@ -91,6 +92,7 @@ def refresh(self:StateFolder, manifest: dict | None = None):
     "Go to the last committed arrival"
     self.manifest, self._slots, self._sound = manifest or read_manifest(self.path), None, set()
 
+# %% ../nbs/merging/09_state.ipynb #02fbeb32
 @patch
 @contextmanager
 def lock(self:StateFolder):
@@ -158,6 +160,7 @@ def _check(self:StateFolder, key: str, x: Tensor | None = None):
         raise OpcmError(f"{slots.where(key)}: {key} is not as it was written; restore the folder from a copy")
     self._sound.add(key)
 
+# %% ../nbs/merging/09_state.ipynb #988e0731
 @patch
 def read(self:StateFolder, key: str, # `slot.parameter`
          rows: slice = slice(None))-> Tensor:

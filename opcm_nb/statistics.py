@@ -33,6 +33,7 @@ def linear_modules(backbone: Backbone)-> Iterator[tuple[str, nn.Module]]: # name
     for path, module in backbone.module.named_modules():
         if (own := _owner(module)) and (name := f"{path}.{own}") in backbone.parameters(): yield name, module
 
+# %% ../nbs/evaluation/11_statistics.ipynb #d9d1db43
 @torch.no_grad()
 def input_grams(backbone: Backbone, batches: Batches, device: str = "cpu", progress: bool = False)-> dict[str, Tensor]: # name -> [n, n]
     "Mean outer product of the inputs of each linear layer that experts change"

@@ -142,6 +142,7 @@ def write(self:TensorFile, name: str, x: Tensor, # of the shape and dtype that w
         self._put(x.view(torch.uint8).numpy(),
                   self._start + at + row * (spec.nbytes // spec.shape[0] if spec.shape else 0))
 
+# %% ../nbs/merging/06_tensorfiles.ipynb #302f937d
 @patch
 def abort(self:TensorFile):
     "Give up: an open file would keep its disk space even after it is deleted"

@@ -171,6 +171,15 @@ class Newcomer:
     starts: dict[str, str] # base name -> name in the start
     statistics: Checkpoint | None
 
+# %% ../nbs/merging/13_workspace.ipynb #656f25d0
+def _same_kind(tangent: bool, expert: Checkpoint):
+    "Refuse a tangent expert among ordinary ones, and the reverse"
+    if expert.record.get("tangent", False) == tangent: return
+    raise OpcmError(f"{expert.source}: nothing says that this is a tangent expert, and this state merges those; use a "
+                    "state of its own" if tangent
+                    else f"{expert.source}: a tangent expert, whose weights mean nothing to an ordinary merge; create "
+                         "a state with tangent=True (--tangent)")
+
 # %% ../nbs/merging/13_workspace.ipynb #479b8e6e
 @patch
 def _newcomer(self:Workspace, expert, statistics, start)-> Newcomer:
@@ -179,11 +188,7 @@ def _newcomer(self:Workspace, expert, statistics, start)-> Newcomer:
     expert = adapted(self.base, folder, str(expert)) if folder else open_checkpoint(expert)
     record = expert.record
     statistics = self._statistics(statistics)
-    if self.tangent != record.get("tangent", False):
-        raise OpcmError(f"{expert.source}: a tangent expert, whose weights mean nothing to an ordinary merge; create "
-                        "a state with tangent=True (--tangent)" if not self.tangent
-                        else f"{expert.source}: nothing says that this is a tangent expert, and this state merges "
-                             "those; use a state of its own")
+    _same_kind(self.tangent, expert)
     if record.get("start") and start is None:
         raise OpcmError(f"{expert.source}: was fine-tuned from {record['start']['source']}, not from the base; say "
                         "where that model is with start= (--start)")

@@ -43,6 +43,7 @@ class RegMean(AdditiveRule):
         "Y X^+; the mean where a layer is not linear"
         return quotient(kept["Y"], kept["X"], self.cut) if linear else kept["S"] / totals.t
 
+# %% ../../nbs/rules/11_regmean.ipynb #ad7a5c37
 @dataclass
 class Lot(RegMean):
     "Layer-wise optimal task vector: RegMean with whole Gram matrices (arXiv 2505.23859)"
