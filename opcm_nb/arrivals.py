@@ -16,12 +16,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .checkpoints import Checkpoint, Digest, content_hash, tensor_digest
+from .companions import labels
 from .disk import OpcmError, guarded
 from .layers import Layer, split_stack
 from .linalg import sum_squares
 from .parallel import side_by_side
 from .rules.registry import RULES
-from .workspace import Newcomer, Workspace
+from .workspace import Newcomer, Workspace, config_of, labels_differ, solvable
 
 # %% ../nbs/merging/14_arrivals.ipynb #b80fa637
 class Arrivals(Workspace):
@@ -33,7 +34,8 @@ def _tau(self:Arrivals, layer: Layer, new: Newcomer, rows: slice
         )-> tuple[Tensor, Tensor, Tensor]: # task vector; base and expert as stored
     n, e = layer.name, new.pairs[layer.name]
     w0, w = self.base.read(n, rows), new.expert.read(e, rows)
-    before = w0 if new.start is self.base or self.rule.averages else new.start.read(new.starts[n], rows)
+    whole = new.start is self.base or self.ruling(layer).averages or layer.statistic
+    before = w0 if whole else new.start.read(new.starts[n], rows)
     if hasattr(new.expert.tensors, "task_vector"):
         tau = new.expert.tensors.task_vector(e, rows).to(self.device, self.dtype).expand_as(w).contiguous()
     else: tau = w.to(self.device, self.dtype, copy=True).sub_(before.to(self.device, self.dtype))
@@ -49,34 +51,48 @@ class _Seen:
     base: Digest | str # in the end the hexadecimal, which travels between processes
     expert: Digest | str
     brought: str = "" # digest of its statistics
-    square: float = 0. # of its task vector
-    squares: dict[str, float] = field(default_factory=dict) # of each slot
+    moved: bool = False # whether the expert differs from its start
+    square: float = 0. # of its task vector, unless it is a running mean or variance
+    squares: dict[str, float] = field(default_factory=dict) # of each slot, likewise
     rows: list[dict] = field(default_factory=list) # diagnostics
 
 # %% ../nbs/merging/14_arrivals.ipynb #b7d8026a
 @patch
-def _fold_one(self:Arrivals, layer: Layer, step, new: Newcomer, write, measured: dict)-> _Seen:
-    n, e = layer.name, new.pairs[layer.name]
+def _fold_one(self:Arrivals, layer: Layer, step: str, new: Newcomer, write, measured: dict)-> _Seen:
+    n, e, fold = layer.name, new.pairs[layer.name], getattr(self.ruling(layer), step)
     seen = _Seen(Digest(self.base.specs[n]), Digest(new.expert.specs[e]))
     for piece, rows in self.pieces(layer):
         with self.room.hold(self.need(piece)):
             kept, (tau, w0, w) = self._slots(piece, None, rows), self._tau(piece, new, rows)
             seen.base.update(w0), seen.expert.update(w)
-            seen.square += sum_squares(tau)
+            square = sum_squares(tau)
+            seen.moved |= square > 0
+            if not layer.statistic: seen.square += square
             here = measured | dict(statistics=new.statistics and self._brought(new.statistics, layer, e, seen))
-            for row in step(kept, tau, layer.linear, here) or []:
-                seen.rows.append(dict(layer=n, part=len(seen.rows), **row))
-            for slot, x in kept.items():
-                if x.is_floating_point(): seen.squares[slot] = seen.squares.get(slot, 0.) + sum_squares(x)
-                write(f"{slot}.{n}", x, rows.start or 0)
+            with solvable(n): diagnostics = fold(kept, tau, layer.linear, here) or []
+            seen.rows += [dict(layer=n, part=len(seen.rows) + i, **row) for i, row in enumerate(diagnostics)]
+            self._keep(layer, new.expert, kept, lambda slot, x: write(f"{slot}.{n}", x, rows.start or 0), seen)
     seen.base, seen.expert = str(seen.base), str(seen.expert)
     return seen
+
+@patch
+def _keep(self:Arrivals, layer: Layer, expert: Checkpoint, kept: dict[str, Tensor], write, seen: _Seen):
+    "Write what a step made of a piece; nothing that is not finite is ever kept"
+    for slot, x in kept.items():
+        if x.is_floating_point():
+            square = sum_squares(x)
+            if not math.isfinite(square):
+                raise OpcmError(f"{expert.source}: {slot} of {layer.name} ({self.ruling(layer).keeps[slot]}) is not "
+                                "finite after it; nothing was merged: try a state with dtype='float64' (--dtype float64)"
+                                ", another rule, or leave the layer out with exclude= (--exclude)")
+            if not layer.statistic: seen.squares[slot] = seen.squares.get(slot, 0.) + square
+        write(slot, x)
 
 # %% ../nbs/merging/14_arrivals.ipynb #c78d76b4
 @patch
 def _stream(self:Arrivals, new: Newcomer)-> Iterator[tuple[Tensor, dict]]:
     "Task vector and slots of each piece, for rules that measure the whole model first"
-    for layer in self.layers:
+    for layer in (layer for layer in self.layers if not layer.statistic):
         for piece, rows in self.pieces(layer): yield self._tau(piece, new, rows)[0], self._slots(piece, None, rows)
 
 @patch
@@ -85,9 +101,17 @@ def share(self:Arrivals)-> list[Layer]:
     return self.layers
 
 @patch
-def _fold(self:Arrivals, step, new: Newcomer, write, progress: bool)-> dict[str, _Seen]: # parameter -> what was seen
+def _statistics_norm(self:Arrivals, new: Newcomer)-> float:
+    "Frobenius norm of an expert's Fisher information over all that is merged"
+    if self.rule.needs != "fisher": return 0.
+    names = [e for layer in self.layers if (e := new.pairs[layer.name]) in new.statistics.specs]
+    return math.sqrt(math.fsum(sum_squares(new.statistics.read(e)) for e in names))
+
+@patch
+def _fold(self:Arrivals, step: str, new: Newcomer, write, progress: bool)-> dict[str, _Seen]: # parameter -> what was seen
     "Fold one expert into (or, with the rule's `remove`, out of) every parameter"
-    measured = self.rule.measure(lambda: self._stream(new)) | dict(t=self.totals.t)
+    measured = self.rule.measure(lambda: self._stream(new))
+    measured |= dict(t=self.totals.t, statistics_norm=self._statistics_norm(new))
     one = lambda layer: self._fold_one(layer, step, new, write, measured)
     mine = self.share()
     folded = side_by_side(one, mine, self.threads, ahead=4)
@@ -132,11 +156,11 @@ def add(self:Arrivals, expert, # path, hub id, state dict or module
     with self.state.lock():
         new = self._newcomer(expert, statistics, start)
         name = self._name(new.expert, name)
-        self._commit(self.rule.add, new, progress, lambda seen: self._arrived(new, name, seen, force))
+        self._commit("add", new, progress, lambda seen: self._arrived(new, name, seen, force))
     return self.state.manifest["arrivals"][-1]
 
 @patch
-def _commit(self:Arrivals, step, new: Newcomer, progress: bool, outcome):
+def _commit(self:Arrivals, step: str, new: Newcomer, progress: bool, outcome):
     "One pass over an expert into a new generation, committed unless anything is wrong"
     generation = self.state.begin(self._specs())
     try: self.state.commit(generation, *outcome(self._fold(step, new, generation.write, progress)))
@@ -162,7 +186,10 @@ def _arrived(self:Arrivals, new: Newcomer, name: str, seen: dict[str, _Seen], fo
                   squares=_squares(seen), when=datetime.now(timezone.utc).isoformat(timespec="seconds"))
     if new.start is not self.base: record["start"] = new.start.source
     if any(s.brought for s in seen.values()): record["statistics"] = _hash(seen, "brought")
-    if digest == old["base"]["hash"] or norm == 0: record["note"] = "equal to the base"
+    if not any(s.moved for s in seen.values()): record["note"] = "equal to the base"
+    elif norm == 0: record["note"] = "only running means and variances differ"
+    if other := labels_differ(old, expert): record["note"] = other
+    if mine := old.get("heads") and labels(config_of(expert)): record["labels"] = mine
     totals = dict(t=t, sum_norm=old["totals"]["sum_norm"] + norm, squares=record["squares"])
     rows = [dict(t=t, arrival=name, **row) for s in seen.values() for row in s.rows]
     return {**old, "totals": totals, "arrivals": [*old["arrivals"], record]}, rows
@@ -183,7 +210,7 @@ def remove(self:Arrivals, expert, # path, hub id, state dict or module, as it wa
     self.check_room()
     with self.state.lock():
         new = self._newcomer(expert, statistics, start)
-        self._commit(self.rule.remove, new, progress, lambda seen: self._left(new.expert, seen, gone))
+        self._commit("remove", new, progress, lambda seen: self._left(new.expert, seen, gone))
     return gone[0]
 
 # %% ../nbs/merging/14_arrivals.ipynb #d0276b06

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from .checkpoints import Checkpoint, check_same
 from .disk import OpcmError
-from .loading import open_checkpoint, side_files
+from .companions import companions
+from .loading import open_checkpoint
 from .tasks import Examples
 from .workspace import checked_device
 
@@ -160,8 +161,9 @@ def _eval(bb: Backbone, device)-> Backbone:
                         "encoder change")
     bb.module.to(checked_device(device)).eval()
     bb.module.requires_grad_(False)
-    files = [p for p in side_files(bb.checkpoint) if p.suffix.lower() != ".md"]
-    bb.looks += " " + hashlib.sha256(b"".join(p.name.encode() + p.read_bytes() for p in files)).hexdigest()[:16]
+    folder = bb.checkpoint.folder
+    files = b"".join(str(p).encode() + (folder / p).read_bytes() for p in companions(folder)) if folder else b""
+    bb.looks += " " + hashlib.sha256(files).hexdigest()[:16]
     return bb
 
 # %% ../nbs/evaluation/02_backbones.ipynb #bb9088f2

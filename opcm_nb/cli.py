@@ -20,7 +20,7 @@ from .lora import AdapterMerger
 from .merger import FLOATS, ContinualMerger
 from .plan import plan, show_plan
 from .report import check_page, show_status, verified, write_html
-from .rules.registry import promises
+from .rules.registry import differences, promises
 from .state import StateFolder, read_manifest
 from .tables import count, text_table
 from .terminal import command, first_process
@@ -42,7 +42,8 @@ def opcm_create(base:str, # Model that all experts were fine-tuned from: folder,
                 rule:str="opcm", # A rule, alone or with settings: opcm:alpha=.9,mode=block (opcm_rules lists them)
                 pre:str="", # Done to each task vector first: dare, dare:drop=.9 or star
                 only:str="", # Merge only parameters whose names start with this
-                dtype:str="float32", # Of the accumulator: float32 or float64
+                exclude:str="", # And none whose names start with one of these, separated by commas, such as classifier.
+                dtype:str=None, # Of the accumulator: float32 or float64; as wide as the base when left out
                 device:str="cpu", # Where the arithmetic is done
                 tangent:store_true=False, # The experts were fine-tuned in tangent space (opcm_finetune --tangent)
                 lora:store_true=False, # Of LoRA adapters alone, merged in the space that they span
@@ -52,10 +53,11 @@ def opcm_create(base:str, # Model that all experts were fine-tuned from: folder,
                )->None:
     "Start a stream of arrivals: no expert merged yet"
     if lora:
-        if pre or only or tangent or dry_run: raise ValueError("--lora goes with --rule and --overwrite alone")
+        if pre or only or exclude or tangent or dry_run: raise ValueError("--lora goes with --rule and --overwrite alone")
         AdapterMerger.create(base, state, rule, overwrite)
         print(f"{state}: ready for the first adapter (opcm_add {state} ADAPTER)"); return
-    kw = dict(rule=rule, pre=pre, only=only, dtype=dtype, device=device, tangent=tangent, progress=True)
+    kw = dict(rule=rule, pre=pre, only=only, exclude=exclude, dtype=dtype, device=device, tangent=tangent,
+              progress=True)
     if dry_run: print(show_plan(plan(ContinualMerger.create(base, **kw)))); return
     ContinualMerger.create(base, state, overwrite=overwrite, **kw)
     print(f"{state}: ready for the first expert (opcm_add {state} EXPERT)")
@@ -133,7 +135,9 @@ def opcm_rules(debug:store_true=False, # Show tracebacks
               )->None:
     "What rules there are, their settings and what they promise"
     print(text_table([{k: str(v) for k, v in row.items()} for row in promises()]))
-    print("\nstate is counted in copies of a square layer; settings follow the name: --rule opcm:alpha=.9,mode=block")
+    print("\nstate is counted in copies of the linear maps of a transformer block; settings follow the name: "
+          "--rule opcm:alpha=.9,mode=block\n\nwhere a rule differs from its authors' code:")
+    for name, text in differences().items(): print(f"  {name}: {text}")
 
 # %% ../nbs/merging/22_cli.ipynb #a7d3515f
 @command
@@ -199,7 +203,8 @@ def opcm_merge(base:str, # Model that all experts were fine-tuned from: folder, 
                rule:str="opcm", # A rule, alone or with settings: opcm:alpha=.9,mode=block (opcm_rules lists them)
                pre:str="", # Done to each task vector first: dare, dare:drop=.9 or star
                only:str="", # Merge only parameters whose names start with this
-               accumulate:str="float32", # Accumulator: float32 or float64
+               exclude:str="", # And none whose names start with one of these, separated by commas, such as classifier.
+               accumulate:str=None, # Accumulator: float32 or float64; as wide as the base when left out
                dtype:str=None, # Of the result; the base's when left out
                device:str="cpu", # Where the arithmetic is done
                max_memory:str=None, # For what is worked on, such as 2GB; half of what is free when left out
@@ -210,7 +215,8 @@ def opcm_merge(base:str, # Model that all experts were fine-tuned from: folder, 
               )->None:
     "Merge experts all at once, in the order given"
     experts, out = expert if isinstance(expert, list) else [expert], Path(out)
-    kw = dict(rule=rule, pre=pre, only=only, dtype=accumulate, device=device, max_memory=max_memory, progress=True)
+    kw = dict(rule=rule, pre=pre, only=only, exclude=exclude, dtype=accumulate, device=device, max_memory=max_memory,
+              progress=True)
     if dtype: float_dtype(dtype, FLOATS)
     check_destination(out, overwrite, [Path(p) for p in (base, *experts) if Path(p).exists()])
     for e in experts: open_checkpoint(e)               # all must open before the first is merged

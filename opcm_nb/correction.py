@@ -20,7 +20,8 @@ from .backbones import Backbone, Batches, load_backbone, quiet_libraries
 from .checkpoints import Checkpoint
 from .disk import OpcmError
 from .export import check_destination, write_model
-from .loading import RECORD, open_checkpoint
+from .companions import RECORD
+from .loading import open_checkpoint
 from .tangent import load_tangent
 from .tasks import load_examples, load_protocol
 from .terminal import command

@@ -18,7 +18,8 @@ from torch import Tensor
 from . import __version__
 from .checkpoints import Checkpoint
 from .disk import OpcmError, first_line, fsync_path, need_space, publish_folder, scratch_folder
-from .loading import side_files, write_config
+from .companions import companions
+from .loading import write_config
 from .tensorfiles import Spec, TensorFolder
 from .tables import count
 
@@ -115,7 +116,9 @@ def _publish(base: Checkpoint, work: Path, out: Path, card: str, cast: set[torch
         fsync_path(work / out.name)
         os.replace(work / out.name, out); fsync_path(out.parent)
         return
-    for f in side_files(base): shutil.copy2(f, work / f.name)
+    for f in companions(base.folder) if base.folder else ():
+        (work / f).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(base.folder / f, work / f)
     write_config(base, work)
     if cast and (work / "config.json").exists(): _set_dtype(work / "config.json", cast.pop())
     (work / "README.md").write_text(card)

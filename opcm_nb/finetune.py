@@ -26,7 +26,8 @@ from .backbones import Backbone, autocast, load_backbone, load_weights, quiet_li
 from .checkpoints import content_hash, part_hash, tensor_digest
 from .disk import OpcmError
 from .export import check_destination, write_model
-from .loading import RECORD, open_checkpoint
+from .companions import RECORD
+from .loading import open_checkpoint
 from .tables import write_rows
 from .tangent import linearised
 from .tasks import Examples, examples_hash, load_examples, load_protocol

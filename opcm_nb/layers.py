@@ -17,6 +17,7 @@ _LINEAR = re.compile(r"(^|[._])(weight|proj|projection)$")
 _OTHER = re.compile(r"(^|[._])((?<!decoder_)(emb|embed|embedding|embeddings|embeds|embedding_table|tokens?)|"
                     r"embed_(?!out)\w+|wte|wpe|shared|\w*norm|relative_attention_bias|relative_position_bias\w*)"
                     r"(\.\d+)?\.weight$")
+_STATISTIC = re.compile(r"(^|\.)(running|moving)_(mean|var|variance)$")
 _QKV = re.compile(r"(^|[._])(in_proj_weight|(qkv|Wqkv|c_attn)\.weight)$")
 _TURNED = re.compile(r"(^|\.)h\.\d+\.(attn|crossattention|mlp)\.(c_attn|q_attn|c_proj|c_fc)\.weight$|"   # Conv1D
                      r"(^|[._])(proj|projection)$")                                                      # x @ proj
@@ -30,6 +31,7 @@ class Layer:
     linear: bool    # projected by OPCM; otherwise the identity rule
     fused_dim: int | None = None # the axis that holds q, k and v one after another
     turned: bool = False # stored inputs x outputs
+    statistic: bool = False # a running mean or variance, which is measured and not learned
 
     @property
     def stack(self)-> tuple[int, ...]:
@@ -61,6 +63,7 @@ def classify(name: str, # a key of the state dict
             )-> Layer:
     "The role of one floating-point parameter, from its name and shape alone"
     shape = tuple(shape)
+    if _STATISTIC.search(name): return Layer(name, shape, False, statistic=True)
     turned = len(shape) == 2 and bool(_TURNED.search(name))
     if len(shape) == 3 and re.search(r"(^|[._])experts[._]", name) and not re.search("bias|conv|norm", name):
         return Layer(name, shape, True)

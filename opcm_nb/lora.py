@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .adapters import Adapter, adapter_folder, open_adapter
+from .adapters import Adapter, adapter_folder, open_adapter, place
 from .checkpoints import content_hash, tensor_digest
 from .disk import OpcmError, guarded, publish_folder, scratch_folder
 from .export import check_destination, model_card, write_model
@@ -28,6 +28,7 @@ from .rules.core import Rule, Totals
 from .rules.registry import make_rule
 from .state import MemoryState, StateFolder
 from .tensorfiles import Spec
+from .workspace import solvable
 
 # %% ../nbs/merging/16_lora.ipynb #da3f576b
 CORE_RULES = ("opcm", "average", "task_arithmetic") # that commute with a change of orthonormal basis
@@ -104,8 +105,12 @@ def _folded(self:AdapterMerger, adapter: Adapter)-> Iterator[tuple[str, Layer, d
         (Q, q, b), (P, p, a) = extend(kept["Q"], left), extend(kept["P"], right.mT)
         T, cores = (b @ a.mT)[None], {s: (q @ kept[s] @ p.mT)[None] for s in self.rule.keeps}
         square = sum_squares(T)
-        rows = self.rule.add(cores, T, layer.linear, dict(t=self.totals.t, statistics=None)) or []
+        with solvable(key):
+            rows = self.rule.add(cores, T, layer.linear, dict(t=self.totals.t, statistics=None)) or []
         slots = dict(Q=Q, P=P) | {s: x[0] for s, x in cores.items()}
+        for s, x in slots.items():
+            if not math.isfinite(sum_squares(x)):
+                raise OpcmError(f"{adapter.source}: {s} of {key} is not finite after it; nothing was merged")
         yield key, layer, slots, square, [dict(layer=key, part=0, **r) for r in rows]
 
 # %% ../nbs/merging/16_lora.ipynb #65388695
@@ -186,13 +191,9 @@ def export(self:AdapterMerger, out: Path | str, # a folder or a weight file
     "Write the base with everything merged, as a checkpoint of its library"
     base, out = open_checkpoint(base or recorded(self.state.manifest["base"]["source"])), Path(out)
     check_destination(out, overwrite, [p for p in (base.folder, self.state.path) if p])
-    found, names = {site: (L, R) for site, L, R in self.factors()}, {}
-    for site, (L, R) in found.items():
-        n = next((n for n in base.specs if n == site or n.endswith("." + site) or site.endswith("." + n)), None)
-        if n is None or base.specs[n].shape != (len(L), R.shape[1]):
-            raise OpcmError(f"{base.source}: has no {site} of {len(L)} x {R.shape[1]}; give the base of these "
-                            "adapters with base=")
-        names[n] = site
+    found = {site: (L, R) for site, L, R in self.factors()}
+    names = place({site: (len(L), R.shape[1]) for site, (L, R) in found.items()},
+                  {n: base.specs[n].shape for n in base.parameters()}, "these adapters", base.source)
     def tensors():
         for n in base.specs:
             if n in base.aliases: continue

@@ -23,14 +23,15 @@ from .arrivals import Arrivals
 from .checkpoints import Checkpoint, Digest, check_same, content_hash
 from .disk import OpcmError, guarded
 from .export import FILES, check_destination, model_card, write_model
-from .layers import join_stack
+from .layers import Layer, join_stack
 from .linalg import sum_squares
-from .loading import RECORD, open_checkpoint
+from .companions import RECORD
+from .loading import open_checkpoint
 from .parallel import side_by_side
 from .rules.core import Rule, can_solve
 from .rules.registry import RULES, make_rule, split_settings
 from .tensorfiles import Spec
-from .workspace import arrival_trace, float_dtype
+from .workspace import arrival_trace, float_dtype, solvable
 
 # %% ../nbs/merging/15_merger.ipynb #7ecc59dd
 class ContinualMerger(Arrivals):
@@ -52,8 +53,9 @@ def solver(self:ContinualMerger, rule: str | Rule | None = None, # another rule 
         kept = {s: v for s, v in made.settings().items() if s in new.decides and s not in given}
         new = replace(new, **kept)
     why = can_solve(new, made)
-    there, needed = ({(layer.name, s) for layer in self.layers
-                      for s in r.slot_specs(layer.stack, layer.linear, self.dtype)} for r in (made, new))
+    slots = lambda r: {(layer.name, s) for layer in self.roles(r)
+                       for s in self.ruling(layer, r).slot_specs(layer.stack, layer.linear, self.dtype)}
+    there, needed = slots(made), slots(new)
     if not why and needed - there:
         why = f"{made.name} does not keep {sorted(needed - there)[0][1]} of {sorted(needed - there)[0][0]}"
     if why: raise ValueError(f"no {new.name} from a state of {made.name}: {why}")
@@ -72,29 +74,37 @@ def preserved(self:ContinualMerger, prefixes: str, # of names, separated by comm
         if not any(n.startswith(s) for n in names):
             raise ValueError(f"no merged parameter starts with {s!r}; the first is {names[0]}")
     there = self.base if source is None else open_checkpoint(source)
-    pairs = dict(zip(names, names)) if source is None else check_same(self.base, there, self.only)
+    pairs = dict(zip(names, names)) if source is None else check_same(self.base, there, self.only, self.exclude)
     return there, {n: pairs[n] for n in names if n.startswith(starts)} if starts else {}
 
 # %% ../nbs/merging/15_merger.ipynb #442481ad
 @patch
+def _merged_piece(self:ContinualMerger, layer: Layer, rows: slice, rule: Rule, w0: Tensor)-> Tensor: # as wide as it must be
+    "Base plus merged delta, of a parameter or of rows of it"
+    rule, n = self.ruling(layer, rule), layer.name
+    with solvable(n): delta = join_stack(layer, rule.solve(self._slots(layer, rule, rows), layer.linear, self.totals))
+    w = w0.to(self.device, torch.promote_types(w0.dtype, self.dtype), copy=True).add_(delta)
+    if math.isfinite(sum_squares(w)): return w.clamp_(min=0) if layer.statistic and "var" in n.rpartition(".")[2] else w
+    if not math.isfinite(sum_squares(w0)):
+        raise OpcmError(f"{self.base.where(n)}: {n} of the base is not finite; restore the base")
+    raise OpcmError(f"{n}: {rule.name} gives no finite weights here; nothing was written: try other settings or another "
+                    "rule (rule=, --rule), or a state with dtype='float64' (--dtype float64)")
+
+@patch
 def _rows(self:ContinualMerger, rule: Rule, target, preserve: str,
           preserve_from)-> Iterator[tuple[str, Tensor, int, Tensor]]:
     "Rows of every tensor of the merged model: name, rows, where they begin, the base's rows"
-    layers, totals, (source, unmerged) = {layer.name: layer
-                                          for layer in self.layers}, self.totals, self.preserved(preserve, preserve_from)
+    layers = {layer.name: layer for layer in self.roles(rule)}
+    source, unmerged = self.preserved(preserve, preserve_from)
     def one(todo):
         n, layer, rows = todo
         w = w0 = self.base.read(n, rows)
         with self.room.hold(self.need(layer, rule) if layer else 2. * w.nbytes):
             if n in unmerged: w = source.read(unmerged[n], rows)
-            elif layer:
-                delta = join_stack(layer, rule.solve(self._slots(layer, rule, rows), layer.linear, totals))
-                w = w.to(self.device, torch.promote_types(w.dtype, self.dtype), copy=True).add_(delta)
+            elif layer: w = self._merged_piece(layer, rows, rule, w0)
             kind = target if target and w0.dtype.is_floating_point else w0.dtype
             w = w.to(kind).cpu()
             if layer and not math.isfinite(sum_squares(w)):
-                if not math.isfinite(sum_squares(w0)):
-                    raise OpcmError(f"{self.base.where(n)}: {n} of the base is not finite; restore the base")
                 raise OpcmError(f"{n} does not fit into {kind}; export with a wider dtype")
         return n, w, rows.start or 0, w0
     cut = lambda n: self.pieces(layers[n], rule) if n in layers else [(None, rows) for rows in self.base.rows(n)]

@@ -157,6 +157,6 @@ def verified(folder: StateFolder)-> str:
     if wrong: raise OpcmError("; ".join(wrong))
     try: base = ContinualMerger.open(folder.path).base
     except (OpcmError, ValueError): pass               # in memory, moved, or of adapters
-    if base and base_hashes(base, m["only"]).items() - m["base"].items():
+    if base and base_hashes(base, m["only"], m.get("exclude", "")).items() - m["base"].items():
         raise OpcmError(f"{base.source}: the base is not the one this state was created with; restore it, or say where it is with base= (--base)")
     return f"verified  {len(m['tensors'])} slots and {len(m['reports'])} reports are as they were written; the base {'is, too' if base else 'was not compared'}"

@@ -7,12 +7,11 @@ __all__ = ['Totals', 'Rule', 'AdditiveRule', 'can_solve', 'magnitude_threshold']
 
 # %% ../../nbs/rules/00_core.ipynb #3f719c53
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
-
 
 # %% ../../nbs/rules/00_core.ipynb #061b71d1
 @dataclass
@@ -44,10 +43,16 @@ class Rule:
     copies: ClassVar[int] = 13 # of a matrix, in the accumulator's dtype, that a step or a solution holds at once
     needs: ClassVar[str] = "" # statistics that each expert must bring: `gram` or `fisher`
     reference: ClassVar[str] = ""
+    differs: ClassVar[str] = "" # from the authors' code, and the setting that gives theirs
 
     def settings(self)-> dict:
         "Name of each setting and its value"
         return asdict(self)
+
+    def role(self, layer):
+        "How this rule sees a layer (a `layers.Layer`): see `embeddings` below"
+        matrix = getattr(self, "embeddings", "mean") == "matrix" and len(layer.shape) == 2
+        return replace(layer, linear=True) if matrix else layer
 
     def slot_specs(self, stack: tuple[int, ...], # shape of the parameter, [p, out, in] if it is linear
                    linear: bool, # or of any shape
@@ -64,7 +69,7 @@ class Rule:
     def add(self, kept: dict[str, Tensor], # slots of one parameter, changed in place
             tau: Tensor, # its task vector, of shape `stack`
             linear: bool, # `stack` is [p, out, in]
-            measured: dict # what `measure` gave, `t` (arrivals before) and `statistics` (or None)
+            measured: dict # what `measure` gave, `t` (arrivals before), `statistics` (or None) and their norm
            )-> list[dict]: # diagnostics, a row a matrix
         "Fold one task vector in"
         raise NotImplementedError
