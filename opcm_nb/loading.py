@@ -81,7 +81,9 @@ def load_pickled(path: Path)-> dict[str, Tensor]:
 
 # %% ../nbs/merging/08_loading.ipynb #3bc16aca
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "open_clip_model.safetensors",
-            "pytorch_model.bin", "pytorch_model.bin.index.json", "open_clip_pytorch_model.bin")
+            "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors.index.json",
+            "pytorch_model.bin", "pytorch_model.bin.index.json", "open_clip_pytorch_model.bin",
+            "diffusion_pytorch_model.bin", "diffusion_pytorch_model.bin.index.json")
 
 def weight_files(folder: Path)-> tuple[list[Path], Path | None]: # files, index
     "The weight files of a checkpoint folder, and the index that lists them"
@@ -89,6 +91,9 @@ def weight_files(folder: Path)-> tuple[list[Path], Path | None]: # files, index
     if found is None:
         if (folder / "adapter_config.json").exists():
             raise OpcmError(f"{folder}: a PEFT adapter, not a full checkpoint; add it to a state of its base")
+        inner = [name for name in named_folders(folder) if (folder / name / "config.json").exists()
+                 and any((folder / name / n).exists() for n in _WEIGHTS)]
+        if inner: raise OpcmError(f"{folder}: its weights lie in {inner[0]}; give that folder")
         files = [p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".pt", ".pth")]
         if len(files) == 1 and not re.search(r"-of-(?!00001)\d{5}", files[0].name): return files, None
         raise OpcmError(f"{folder}: not a checkpoint folder: none of {', '.join(_WEIGHTS)}")
