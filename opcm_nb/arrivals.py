@@ -42,7 +42,9 @@ def _tau(self:Arrivals, layer: Layer, new: Newcomer, rows: slice
     if not math.isfinite(sum_squares(tau)):
         raise OpcmError(f"{new.expert.where(e)}: {e} holds NaN or infinite values; nothing was merged")
     tau = split_stack(layer, tau)
-    return self.pre(tau, layer.linear, tensor_digest(w)) if self.pre else tau, w0, w
+    if self.pre and not layer.statistic:
+        with solvable(n): tau = self.pre(tau, layer.linear, tensor_digest(w))
+    return tau, w0, w
 
 # %% ../nbs/merging/14_arrivals.ipynb #ab3956ab
 @dataclass

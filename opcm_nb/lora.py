@@ -113,6 +113,19 @@ def _folded(self:AdapterMerger, adapter: Adapter)-> Iterator[tuple[str, Layer, d
                 raise OpcmError(f"{adapter.source}: {s} of {key} is not finite after it; nothing was merged")
         yield key, layer, slots, square, [dict(layer=key, part=0, **r) for r in rows]
 
+# %% ../nbs/merging/16_lora.ipynb #e990fc42
+def _tower(config: dict)-> str:
+    "The part of a model that an adapter was trained on, if it was no whole one (those are called ...For...)"
+    kind = str((config.get("auto_mapping") or {}).get("base_model_class") or "")
+    return "" if "For" in kind else kind
+
+def _same_part(adapter: Adapter, manifest: dict):
+    "Refuse an adapter of another tower than those before it"
+    before, new = _tower(manifest.get("config", {})), _tower(adapter.config)
+    if before and new and before != new:
+        raise OpcmError(f"{adapter.source}: was trained on a {new}, those before it on a {before}; give each a state of "
+                        "its own")
+
 # %% ../nbs/merging/16_lora.ipynb #65388695
 @patch
 @guarded
@@ -122,6 +135,7 @@ def add(self:AdapterMerger, folder: Path | str, # of an adapter, as PEFT saves i
        )-> dict: # the arrival's record
     "Fold one adapter in and commit"
     adapter = open_adapter(adapter_folder(folder) or folder)
+    _same_part(adapter, self.state.manifest)
     digest = content_hash({f"{site}.{k}": tensor_digest(adapter.tensors[n])
                            for site, pair in adapter.sites.items() for k, n in pair.items()}
                            | {"scale": str([adapter.scale(s, 1) for s in adapter.sites])})
@@ -214,7 +228,9 @@ def export_adapter(self:AdapterMerger, out: Path | str, # a folder
     out, config, tensors, lost, size = Path(out).absolute(), self.state.manifest.get("config", {}), {}, 0., 0.
     if rank is not None and rank < 1: raise ValueError(f"rank is at least 1, got {rank}")
     check_destination(out, overwrite, [self.state.path] if self.state.path else [])
-    found = {site: product_svd(L, R) for site, L, R in self.factors()}
+    found = {}
+    for site, L, R in self.factors():
+        with solvable(site): found[site] = product_svd(L, R)
     k = rank or max(max(1, int((s > 1e-12 * s[0]).sum())) for _, s, _ in found.values())
     for site, (U, s, Vt) in found.items():
         lost, size, root = lost + s[k:].square().sum().item(), size + s.square().sum().item(), s[:k].sqrt()

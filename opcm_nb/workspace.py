@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .adapters import adapted, adapter_folder
-from .checkpoints import Checkpoint, Digest, check_same, check_values, content_hash, part_hash, prefixes
+from .checkpoints import Checkpoint, Digest, check_same, check_values, content_hash, few, part_hash, prefixes
 from .companions import differing_modules, head_prefixes, labels, read_json
 from .disk import OpcmError, first_line, guarded, human_size, note
 from .export import FILES
@@ -250,6 +250,14 @@ def _same_kind(tangent: bool, expert: Checkpoint):
                     else f"{expert.source}: a tangent expert, whose weights mean nothing to an ordinary merge; create "
                          "a state with tangent=True (--tangent)")
 
+# %% ../nbs/merging/13_workspace.ipynb #e0e68315
+def _beside(expert: Checkpoint, pairs: dict[str, str], base: Checkpoint)-> list[str]:
+    "What an expert has outside of the part that the base is"
+    known, own = set(pairs.values()), set(base.specs)
+    if all(n in own for n in known): return []
+    floats = [n for n, s in expert.specs.items() if s.dtype.is_floating_point and expert.aliases.get(n, n) not in known]
+    return [n for n in floats if n not in known and n not in own]
+
 # %% ../nbs/merging/13_workspace.ipynb #479b8e6e
 @patch
 def _newcomer(self:Workspace, expert, statistics, start)-> Newcomer:
@@ -273,6 +281,8 @@ def _newcomer(self:Workspace, expert, statistics, start)-> Newcomer:
         raise OpcmError(f"{statistics.source}: knows none of this expert's parameters (it has "
                         f"{next(iter(statistics.specs), 'nothing')}); it belongs to another model")
     check_values(self.base, expert, pairs)
+    if beside := _beside(expert, pairs, self.base):
+        note(f"{expert.source}: {few(beside)} have no counterpart in the base and are left out")
     for module in differing_modules(self.base.folder, expert.folder):
         note(f"{expert.source}: its {module} differs from the base's; modules in folders of their own are not merged, "
              "and an export has the base's")

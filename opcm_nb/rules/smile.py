@@ -21,6 +21,7 @@ from ..disk import OpcmError
 from ..layers import classify
 from ..loading import open_checkpoint
 from .isotropic import svd
+from ..workspace import solvable
 
 # %% ../../nbs/rules/14_smile.ipynb #f455d1c4
 class SmileLinear(nn.Module):
@@ -70,7 +71,7 @@ class ExpertBank:
             tau, bias = delta(n), n.removesuffix("weight") + "bias"
             if not tau.isfinite().all():
                 raise OpcmError(f"{expert.where(pairs[n])}: {pairs[n]} holds NaN or infinite values; nothing was added")
-            u, s, vh = svd(tau)
+            with solvable(n): u, s, vh = svd(tau)
             kept |= {f"U.{n}": u[:, :rank] * s[:rank], f"V.{n}": vh[:rank]}
             if bias in pairs: kept[f"b.{n}"] = delta(bias)
         return kept
