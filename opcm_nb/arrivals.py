@@ -77,6 +77,7 @@ def _fold_one(self:Arrivals, layer: Layer, step: str, new: Newcomer, write, meas
     seen.base, seen.expert = str(seen.base), str(seen.expert)
     return seen
 
+# %% ../nbs/merging/14_arrivals.ipynb #05e14a32
 @patch
 def _keep(self:Arrivals, layer: Layer, expert: Checkpoint, kept: dict[str, Tensor], write, seen: _Seen):
     "Write what a step made of a piece; nothing that is not finite is ever kept"
@@ -102,6 +103,7 @@ def share(self:Arrivals)-> list[Layer]:
     "The parameters that this process works on: all, unless it is one of several (see `distributed`)"
     return self.layers
 
+# %% ../nbs/merging/14_arrivals.ipynb #c4d74ca8
 @patch
 def _statistics_norm(self:Arrivals, new: Newcomer)-> float:
     "Frobenius norm of an expert's Fisher information over all that is merged"
@@ -120,6 +122,7 @@ def _fold(self:Arrivals, step: str, new: Newcomer, write, progress: bool)-> dict
     with tqdm(total=len(mine), desc="merging", disable=not progress) as bar:
         return {layer.name: (seen, bar.update())[0] for layer, seen in zip(mine, folded)}
 
+# %% ../nbs/merging/14_arrivals.ipynb #3ba0aab9
 def _hash(seen: dict[str, _Seen], of: str)-> str:
     return content_hash({n: str(d) for n, s in seen.items() if (d := getattr(s, of))})
 

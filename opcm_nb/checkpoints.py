@@ -143,6 +143,7 @@ def few(names)-> str:
     names = sorted(names)
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
+# %% ../nbs/merging/07_checkpoints.ipynb #da12ecd2
 def check_same(base: Checkpoint, expert: Checkpoint,
                only: str = "", # names that count start with this
                exclude: str = "", # and with none of these, separated by commas
@@ -159,8 +160,7 @@ def check_same(base: Checkpoint, expert: Checkpoint,
              and n not in known and expert.aliases.get(n) not in known
              and not n.startswith(tuple(map(rename, apart)))]
     _refuse(expert, here, missing, extra)
-    for n in here:
-        e = names[n]
+    for n, e in ((n, names[n]) for n in here):
         if not there[e].dtype.is_floating_point:
             raise OpcmError(f"{expert.where(e)}: {e} is {there[e].dtype}, the base has {base.specs[n].dtype}; "
                             "quantised weights must be dequantised first")

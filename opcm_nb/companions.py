@@ -83,7 +83,7 @@ def head_prefixes(names: list[str], # of parameters
     timm = (config.get("pretrained_cfg") or {}).get("classifier")
     if timm and config.get("num_classes", 1): return [f"{t}." for t in ([timm] if isinstance(timm, str) else timm)]
     if "architecture" in config and not config.get("num_classes", 1): return []
-    return [f"{t}." for t in tops if t in _HEADS and len(tops) > 1]
+    return [f"{t}." for t in tops if t in _HEADS and len(names) - tops[t] >= 8]     # beside an encoder
 
 def labels(config: dict)-> list[str]:
     "Names of the classes that a configuration gives; none where it has only numbers"

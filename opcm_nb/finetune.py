@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from fastcore.script import store_true
 from safetensors.torch import save_file
 from torch import Tensor
@@ -25,8 +24,8 @@ from . import __version__
 from .backbones import Backbone, autocast, load_backbone, load_weights, quiet_libraries
 from .checkpoints import content_hash, part_hash, tensor_digest
 from .disk import OpcmError
-from .export import check_destination, write_model
 from .companions import RECORD
+from .export import check_destination, write_model
 from .loading import open_checkpoint
 from .tables import write_rows
 from .tangent import linearised
@@ -62,7 +61,7 @@ def head_loss(features: Tensor, labels: Tensor, # [N, d] unit rows, [N]
               head: Tensor, # [C, d] unit rows
               scale: float)-> Tensor:
     "Cross-entropy under the frozen head"
-    return F.cross_entropy(scale * features @ head.T, labels)
+    return torch.nn.functional.cross_entropy(scale * features @ head.T, labels)
 
 # %% ../nbs/evaluation/04_finetune.ipynb #4bc2c750
 def epoch_batches(examples: Examples, recipe: Recipe, epoch: int)-> list[np.ndarray]:

@@ -40,6 +40,7 @@ def _nested(d: Mapping, source: str)-> Mapping | None:
         note(f"{source}: holds raw and averaged weights; the averaged ones ({inside[0]}) are used, as timm does")
     return d[inside[0]] if inside else None
 
+# %% ../nbs/merging/08_loading.ipynb #128f94d9
 def find_state_dict(d: Mapping, # what a file or a caller gave
                     source: str, # for the message
                    )-> dict[str, Tensor]:
@@ -104,6 +105,7 @@ def weight_files(folder: Path)-> tuple[list[Path], Path | None]: # files, index
             raise OpcmError(f"{found}: names {f}, which is not in the folder; download the missing shard")
     return [folder / f for f in files], found
 
+# %% ../nbs/merging/08_loading.ipynb #73a4de5e
 def _weight_map(index: Path)-> dict[str, str]:
     try:
         names = json.loads(index.read_text())["weight_map"]

@@ -90,6 +90,7 @@ def _merged_piece(self:ContinualMerger, layer: Layer, rows: slice, rule: Rule, w
     raise OpcmError(f"{n}: {rule.name} gives no finite weights here; nothing was written: try other settings or another "
                     "rule (rule=, --rule), or a state with dtype='float64' (--dtype float64)")
 
+# %% ../nbs/merging/15_merger.ipynb #91eacfb6
 @patch
 def _rows(self:ContinualMerger, rule: Rule, target, preserve: str,
           preserve_from)-> Iterator[tuple[str, Tensor, int, Tensor]]:

@@ -51,6 +51,7 @@ def parse_arguments(func, argv: list[str])-> dict:
     if "expert" in kw: kw["expert"] = [kw["expert"], *more]
     return kw
 
+# %% ../nbs/merging/21_terminal.ipynb #9c6f4700
 @contextmanager
 def noted_lines():
     "Notes as lines on stderr, each once"
@@ -64,6 +65,7 @@ def noted_lines():
         warnings.showwarning = show
         yield
 
+# %% ../nbs/merging/21_terminal.ipynb #9c4cb5d6
 def first_process()-> bool:
     "Whether this is the only process, or the first of a torchrun"
     return int(os.environ.get("WORLD_SIZE") or 1) < 2 or int(os.environ.get("RANK") or 0) == 0

@@ -54,6 +54,7 @@ def checked_device(device)-> torch.device:
     try: return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as e: raise ValueError(f"device {device}: {first_line(e, 200)}") from None
 
+# %% ../nbs/merging/13_workspace.ipynb #3dfeaac5
 def base_hashes(base: Checkpoint, only: str, exclude: str = "", progress: bool = False)-> dict[str, str]:
     "Content hash of what is merged, and of the rest; what is merged must be finite"
     merged, digests = set(base.parameters(only, exclude)), {}
@@ -123,6 +124,7 @@ def _about_heads(base: Checkpoint, only: str, exclude: str)-> dict:
              f"trained on different tasks, keep the heads apart with exclude={parts!r} (--exclude {parts})")
     return dict(heads=heads, labels=labels(config_of(base))) if heads else {}
 
+# %% ../nbs/merging/13_workspace.ipynb #9e170f3a
 def labels_differ(manifest: dict, expert: Checkpoint)-> str:
     "Which classes an expert's head answers, if they are not those of the experts before it; said aloud"
     new = labels(config_of(expert))
@@ -258,6 +260,14 @@ def _beside(expert: Checkpoint, pairs: dict[str, str], base: Checkpoint)-> list[
     floats = [n for n, s in expert.specs.items() if s.dtype.is_floating_point and expert.aliases.get(n, n) not in known]
     return [n for n in floats if n not in known and n not in own]
 
+def _tell_rest(base: Checkpoint, expert: Checkpoint, pairs: dict[str, str]):
+    "Say what of an expert is not merged"
+    if beside := _beside(expert, pairs, base):
+        note(f"{expert.source}: {few(beside)} have no counterpart in the base and are left out")
+    for module in differing_modules(base.folder, expert.folder):
+        note(f"{expert.source}: its {module} differs from the base's; modules in folders of their own are not merged, "
+             "and an export has the base's")
+
 # %% ../nbs/merging/13_workspace.ipynb #479b8e6e
 @patch
 def _newcomer(self:Workspace, expert, statistics, start)-> Newcomer:
@@ -281,11 +291,7 @@ def _newcomer(self:Workspace, expert, statistics, start)-> Newcomer:
         raise OpcmError(f"{statistics.source}: knows none of this expert's parameters (it has "
                         f"{next(iter(statistics.specs), 'nothing')}); it belongs to another model")
     check_values(self.base, expert, pairs)
-    if beside := _beside(expert, pairs, self.base):
-        note(f"{expert.source}: {few(beside)} have no counterpart in the base and are left out")
-    for module in differing_modules(self.base.folder, expert.folder):
-        note(f"{expert.source}: its {module} differs from the base's; modules in folders of their own are not merged, "
-             "and an export has the base's")
+    _tell_rest(self.base, expert, pairs)
     return Newcomer(expert, start, pairs, check_same(self.base, start, self.only, self.exclude), statistics)
 
 # %% ../nbs/merging/13_workspace.ipynb #14be6c52

@@ -29,41 +29,37 @@ def _terms(tau: Tensor)-> dict[str, Tensor]: # of one expert, [p, m, n]
     q = torch.stack([1 / tr, e, log, log.square(), torch.ones_like(e)], 1) * moved[:, None]
     return dict(G=G, B=W @ G, g=G / unit, b=W @ G / unit, w=W / unit, u=mean @ G / unit, q=q)
 
+def _branches(gate: str, names)-> list[str]:
+    return [k for k in names if gate == "auto" or (k in _UNIT) == (gate == "open")]
+
 # %% ../../nbs/rules/09_ace.ipynb #2f24e0dd
 @dataclass
 class Ace(AdditiveRule):
     "ACE-Merging, both branches (arXiv 2603.02945)"
     name: ClassVar[str] = "ace"
     keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors"} | {f"ace_{k}": v for k, v in (_RAW | _UNIT).items()}
+    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(gate=("auto", "open", "closed"))
     decides: ClassVar[tuple[str, ...]] = ("gate",)
     copies: ClassVar[int] = 22
     reference: ClassVar[str] = "arXiv 2603.02945"
+    bounds: ClassVar[dict[str, str]] = dict(eps="(0, inf)", share="[0, 1]")
     differs: ClassVar[str] = ("eps is 1e-2 as in both released codes, the paper has 1e-5; an expert that did not move a "
                               "layer has no part in its gate and open branch")
     eps: float = .01 # added to every covariance
     gate: str = "auto" # `auto`, `open` (trace-normalised and refined) or `closed`
     share: float = .3 # of the singular directions in the refinement
 
-    def __post_init__(self):
-        if self.gate not in ("auto", "open", "closed"):
-            raise ValueError(f"gate is auto, open or closed, not {self.gate!r}")
-        if not self.eps > 0: raise ValueError(f"eps must be positive, got {self.eps}")
-
     def slot_specs(self, stack, linear, dtype):
         "S, and of each branch that may be taken its sums"
         if not linear: return {"S": (stack, dtype)}
-        p, m, n = stack
-        shapes = dict(G=(p, n, n), B=stack, g=(p, n, n), b=stack, w=stack, u=(p, 1, n), q=(p, 5))
-        return {"S": (stack, dtype)} | {f"ace_{k}": (shapes[k], dtype) for k in self._branches(shapes)}
-
-    def _branches(self, names):
-        return [k for k in names if self.gate == "auto" or (k in _UNIT) == (self.gate == "open")]
+        square, row = (stack[0], stack[2], stack[2]), (stack[0], 1, stack[2])
+        shapes = dict(G=square, B=stack, g=square, b=stack, w=stack, u=row, q=(stack[0], 5))
+        return {"S": (stack, dtype)} | {f"ace_{k}": (shapes[k], dtype) for k in _branches(self.gate, shapes)}
 
     def terms(self, tau, linear, measured):
         "Raw and trace-normalised sums of one expert"
         if not linear: return {"S": tau}
-        both = _terms(tau)
-        return {"S": tau} | {f"ace_{k}": both[k] for k in self._branches(both)}
+        return {"S": tau} | {f"ace_{k}": x for k, x in _terms(tau).items() if k in _branches(self.gate, [k])}
 
     def solve(self, kept, linear, totals):
         "One branch or the other, matrix by matrix; the mean where a layer is not linear"

@@ -59,22 +59,17 @@ class Dop(Rule):
     "Dual orthogonal projection, pairwise (NeurIPS 2025)"
     name: ClassVar[str] = "dop"
     keeps: ClassVar[dict[str, str]] = {"M": "merged delta of DOP"}
+    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(solver=("closed", "adaptive"), others=("mean", "halves"))
     decides: ClassVar[tuple[str, ...]] = ("weight", "solver", "smooth", "others")
     copies: ClassVar[int] = 31
     reference: ClassVar[str] = "DOP, NeurIPS 2025"
+    bounds: ClassVar[dict[str, str]] = dict(weight="[0, 1]", smooth="[0, 1]")
     differs: ClassVar[str] = ("solved in closed form, the authors' optimiser is solver=adaptive; what is no linear map "
                               "gets the mean of all experts, in FusionBench (M + T) / 2: others=halves")
     weight: float = .8 # of the merged model against the newcomer
     solver: str = "closed" # `closed` (fixed weight) or `adaptive` (as published)
     smooth: float = .999 # adaptive: of the weight from step to step
     others: str = "mean" # what is no linear map: `mean` of all experts, or `halves`, (M + T) / 2
-
-    def __post_init__(self):
-        if self.solver not in ("closed", "adaptive"):
-            raise ValueError(f"solver must be closed or adaptive, got {self.solver!r}")
-        if self.others not in ("mean", "halves"): raise ValueError(f"others is mean or halves, not {self.others!r}")
-        if not 0 <= self.smooth <= 1: raise ValueError(f"smooth must lie in [0, 1], got {self.smooth}")
-        if not 0 <= self.weight <= 1: raise ValueError(f"weight must lie in [0, 1], got {self.weight}")
 
     def add(self, kept, tau, linear, measured):
         "M becomes the minimiser; the running mean where a layer is not linear"

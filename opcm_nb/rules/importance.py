@@ -37,13 +37,10 @@ class Importance(Rule):
     averages: ClassVar[bool] = True
     needs: ClassVar[str] = "fisher"
     reference: ClassVar[str] = "arXiv 2509.23592"
+    bounds: ClassVar[dict[str, str]] = dict(rate="[0, 1]", eps="[0, inf)")
     differs: ClassVar[str] = "importance below eps is noise; the release has no eps, which is eps=0"
     rate: float = .4 # weight of the newcomer
     eps: float = 1e-10 # importance below it is noise
-
-    def __post_init__(self):
-        if not 0 <= self.rate <= 1: raise ValueError(f"rate must lie in [0, 1], got {self.rate}")
-        if not self.eps >= 0: raise ValueError(f"eps is not negative, got {self.eps}")
 
     def add(self, kept, tau, linear, measured):
         "One step; a plain moving average where an expert brings no importance"
@@ -69,10 +66,8 @@ class ImportanceSum(AdditiveRule):
     averages: ClassVar[bool] = True
     needs: ClassVar[str] = "fisher"
     reference: ClassVar[str] = "arXiv 2509.23592 with a = 1/t"
+    bounds: ClassVar[dict[str, str]] = dict(eps="(0, inf)")
     eps: float = 1e-10 # importance below it is noise
-
-    def __post_init__(self):
-        if not self.eps > 0: raise ValueError(f"eps must be positive, got {self.eps}")
 
     def terms(self, tau, linear, measured):
         "1 + F / eps and that times T"
@@ -93,6 +88,7 @@ class OPCMImportance(OPCM):
     decides: ClassVar[tuple[str, ...]] = ("alpha", "mode", "eps")
     needs: ClassVar[str] = "fisher"
     reference: ClassVar[str] = "arXiv 2501.09522 with arXiv 2509.23592"
+    bounds: ClassVar[dict[str, str]] = OPCM.bounds | ImportanceSum.bounds
     eps: float = 1e-10 # importance below it is noise
 
     def slot_specs(self, stack, linear, dtype):

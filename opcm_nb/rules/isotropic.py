@@ -50,12 +50,9 @@ class IsoC(Average):
     reference: ClassVar[str] = "arXiv 2502.04959"
     differs: ClassVar[str] = ("directions that no expert used stay at zero; the authors' treatment of embeddings is "
                               "embeddings=matrix")
+    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(embeddings=("mean", "matrix"))
     scale: float = 1.
     embeddings: str = "mean" # `mean`, or `matrix`: other two-dimensional parameters count as linear maps
-
-    def __post_init__(self):
-        if self.embeddings not in ("mean", "matrix"):
-            raise ValueError(f"embeddings is mean or matrix, not {self.embeddings!r}")
 
     def _one(self, S: Tensor)-> Tensor: # [m, n]
         U, s, Vh = thin_svd(S)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..linalg import scaled
-from ..projection import RANK_TOL, Projection, project
+from ..projection import MODES, RANK_TOL, Projection, project
 from .checks import defines
 from .core import Rule
 
@@ -37,11 +37,10 @@ class OPCM(Rule):
     keeps: ClassVar[dict[str, str]] = {"A": "sum of projected task vectors"}
     decides: ClassVar[tuple[str, ...]] = ("alpha", "mode")
     reference: ClassVar[str] = "arXiv 2501.09522"
+    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(mode=MODES)
+    bounds: ClassVar[dict[str, str]] = dict(alpha="[0, 1]")
     alpha: float = .5 # share of the singular-value sum that is protected
     mode: str = "block_diag" # `block`, `block_diag` or `two_sided`
-
-    def __post_init__(self):
-        project(torch.zeros(1, 1), torch.zeros(1, 1), self.alpha, self.mode)   # refuses bad settings
 
     def add(self, kept, tau, linear, measured):
         "A += projection of tau, matrix by matrix"

@@ -76,15 +76,13 @@ class Fisher(AdditiveRule):
     name: ClassVar[str] = "fisher"
     keeps: ClassVar[dict[str, str]] = {"F": "sum of weighted Fisher information",
                                        "FT": "sum of weighted Fisher information times T"}
+    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(norm=("expert", "none"))
     decides: ClassVar[tuple[str, ...]] = ("floor", "norm")
     needs: ClassVar[str] = "fisher"
     reference: ClassVar[str] = "arXiv 2111.09832"
+    bounds: ClassVar[dict[str, str]] = dict(floor="(0, inf)")
     floor: float = 1e-6 # added to the information
     norm: str = "expert" # `expert`: divide an expert's information by its norm over the model; or `none`
-
-    def __post_init__(self):
-        if self.norm not in ("expert", "none"): raise ValueError(f"norm is expert or none, not {self.norm!r}")
-        if not self.floor > 0: raise ValueError(f"floor must be positive, got {self.floor}")
 
     def terms(self, tau, linear, measured):
         "c (F + floor) and that times T; a parameter that comes without statistics counts with one"

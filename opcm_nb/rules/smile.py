@@ -107,8 +107,7 @@ def route(bank: ExpertBank, module: nn.Module, # the base, as a torch module; ch
     for f, n in zip(files, bank.names):
         if f.metadata()["base"] != bank.hash: raise OpcmError(f"{bank._file(n)}: an expert of another base")
         if not 1 <= gate <= int(f.metadata()["rank"]):
-            raise ValueError(f"{bank._file(n)} keeps {f.metadata()['rank']} directions, so gate is from 1 to that, "
-                             f"not {gate}")
+            raise ValueError(f"{bank._file(n)} keeps {f.metadata()['rank']} directions: gate is from 1 to that, not {gate}")
     done = 0
     for path, layer in list(module.named_modules()):
         n = f"{path}.weight"

@@ -33,11 +33,9 @@ class TiesPublished(Rule):
     keeps: ClassVar[dict[str, str]] = {"M": "merged delta of pairwise TIES"}
     decides: ClassVar[tuple[str, ...]] = ("scale", "density")
     reference: ClassVar[str] = "arXiv 2306.01708; continual form of arXiv 2501.09522"
+    bounds: ClassVar[dict[str, str]] = dict(density="(0, 1]")
     scale: float = .3
     density: float = .2 # share of entries kept by the trim
-
-    def __post_init__(self):
-        if not 0 < self.density <= 1: raise ValueError(f"density must lie in (0, 1], got {self.density}")
 
     def measure(self, stream):
         "Trim thresholds of the newcomer and of the merged delta, over the whole model"
@@ -68,16 +66,14 @@ class Ties(AdditiveRule):
     "TIES over all experts at once, streamed exactly"
     name: ClassVar[str] = "ties"
     keeps: ClassVar[dict[str, str]] = _KEPT
+    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(merge=("sum", "mean"))
     decides: ClassVar[tuple[str, ...]] = ("density", "merge")
     reference: ClassVar[str] = "arXiv 2306.01708"
+    bounds: ClassVar[dict[str, str]] = dict(density="(0, 1]")
     differs: ClassVar[str] = "agreeing entries are summed, as OPCM's comparison does; the paper's mean is merge=mean"
     scale: float = .3
     density: float = .2 # share of entries kept by the trim
     merge: str = "sum" # of agreeing entries: `sum` or `mean`
-
-    def __post_init__(self):
-        if not 0 < self.density <= 1: raise ValueError(f"density must lie in (0, 1], got {self.density}")
-        if self.merge not in ("sum", "mean"): raise ValueError(f"merge must be sum or mean, got {self.merge!r}")
 
     def slot_specs(self, stack, linear, dtype):
         "Two sums, and two counts of 16 bits for the mean"
@@ -91,8 +87,8 @@ class Ties(AdditiveRule):
     def terms(self, tau, linear, measured):
         "The trimmed entries by sign, and for the mean one count for each"
         tau = trim(tau, measured["tau"])
-        counts = {"p": (tau > 0).short(), "n": (tau < 0).short()} if self.merge == "mean" else {}
-        return {"P": tau.clamp(min=0), "N": tau.clamp(max=0)} | counts
+        sums = {"P": tau.clamp(min=0), "N": tau.clamp(max=0)}
+        return sums if self.merge == "sum" else sums | {"p": (tau > 0).short(), "n": (tau < 0).short()}
 
     def solve(self, kept, linear, totals):
         "Elect the sign of the total, merge what agrees"
