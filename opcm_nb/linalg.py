@@ -61,7 +61,7 @@ def sum_squares(x: Tensor, # any shape, any float dtype
 def scaled(x: Tensor, # any shape, finite
           )-> tuple[Tensor, float]: # x / unit, unit
     "`x` in a unit, a power of two, in which its squares neither vanish nor overflow"
-    largest = torch.linalg.vector_norm(x, math.inf).item() if x.numel() else 0.
+    largest = max(abs(y.item()) for y in torch.aminmax(x)) if x.numel() else 0.      # one pass, no copy
     if not largest or 1e-9 < largest < 1e9: return x, 1.
     unit = 2.**(math.frexp(largest)[1] - 1)
     return x / unit, unit
