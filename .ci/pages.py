@@ -15,7 +15,7 @@ from fastcore.script import call_parse
 ROOT = Path(__file__).resolve().parent.parent
 PROC = ROOT / "_proc"
 WIDE = 130                                                # columns of code; what is longer has no place to break
-OPTIONS = {"label", "fig-cap", "echo", "output", "eval", "code-fold"}
+OPTIONS = {"label", "fig-cap", "echo", "output", "eval", "code-fold", "code-summary"}
 WARNING = re.compile(r"\w*Warning: |Traceback \(most recent")
 LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+(?:\([^()]*\)[^()\s]*)?)\)")
 

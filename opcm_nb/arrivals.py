@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
+import torch
 from fastcore.basics import patch
 from torch import Tensor
 from tqdm import tqdm
 
 from .checkpoints import Checkpoint, Digest, content_hash, tensor_digest
 from .companions import labels
-from .disk import OpcmError, guarded
+from .disk import OpcmError, guarded, note
 from .layers import Layer, split_stack
 from .linalg import sum_squares
 from .parallel import side_by_side
@@ -218,6 +219,16 @@ def remove(self:Arrivals, expert, # path, hub id, state dict or module, as it wa
         self._commit("remove", new, progress, lambda seen: self._left(new.expert, seen, gone))
     return gone[0]
 
+# %% ../nbs/merging/14_arrivals.ipynb #59cacc76
+@patch
+def _check_precision(self:Arrivals, before: dict[str, float], after: dict[str, float], expert: Checkpoint, left: int):
+    "Say when what is left is not much more than rounding errors; squared norms of slots"
+    ratio = max((before[s] / after[s] for s in after if after[s] and s in before), default=0.)**.5
+    error = ratio * torch.finfo(self.dtype).eps
+    if left and error > .01:
+        note(f"{expert.source}: was {ratio:.0e} times as large as what is left, which is now wrong by {min(error, 1):.0%} or "
+             "so; add the others anew to a new state, in float64 if such experts may leave again")
+
 # %% ../nbs/merging/14_arrivals.ipynb #d0276b06
 @patch
 def _left(self:Arrivals, expert: Checkpoint, seen: dict[str, _Seen], gone: list):
@@ -232,5 +243,6 @@ def _left(self:Arrivals, expert: Checkpoint, seen: dict[str, _Seen], gone: list)
                         f"in are {', '.join(a['name'] for a in old['arrivals']) or 'no experts'}")
     gone.append(found[-1])
     left = [a for a in old["arrivals"] if a is not found[-1]]
+    self._check_precision(old["totals"]["squares"], _squares(seen), expert, len(left))
     totals = dict(t=len(left), sum_norm=math.fsum(a["norm"] for a in left), squares=_squares(seen))
     return {**old, "totals": totals, "arrivals": left, "removed": [*old.get("removed", []), found[-1]["name"]]}, []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastcore.script import store_true
 
+from .adapters import adapter_folder
 from .disk import human_size, need_space, scratch_folder
 from .distributed import open_merger
 from .export import check_destination
@@ -219,6 +220,7 @@ def opcm_merge(base:str, # Model that all experts were fine-tuned from: folder, 
               progress=True)
     if dtype: float_dtype(dtype, FLOATS)
     check_destination(out, overwrite, [Path(p) for p in (base, *experts) if Path(p).exists()])
-    for e in experts: open_checkpoint(e)               # all must open before the first is merged
+    for e in experts:                                   # all must open before the first is merged
+        if not adapter_folder(e): open_checkpoint(e)
     if dry_run: _dry_add(ContinualMerger.create(base, **kw), experts); return
     _merge_all(base, experts, out, force, overwrite, dtype, kw)

@@ -26,11 +26,12 @@ LARGEST = 100 << 20 # bytes; the largest tokenizers have a third of that
 def is_companion(name: str # of a file at the top of a checkpoint's folder
                 )-> bool:
     "Whether an export needs it, as far as its name tells"
-    return not (name.startswith(".") or name == RECORD or name.lower().endswith(NO_COMPANIONS)
-                or name.startswith(_TRAINING))
+    if name.endswith(".py"): return True                                     # code of the model's own
+    return not (name.startswith((".", *_TRAINING)) or name in (RECORD, "adapter_config.json")
+                or name.lower().endswith(NO_COMPANIONS))
 
 # %% ../nbs/merging/07a_companions.ipynb #e948fbd2
-_CHAT = "additional_chat_templates"
+_FIXED = ("additional_chat_templates", "custom_generate") # that transformers looks for
 
 def read_json(path: Path, default=None):
     "What a configuration file says; the default where there is none or it cannot be read"
@@ -47,7 +48,7 @@ def named_folders(folder: Path # of a checkpoint
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
             raise OpcmError(f"{folder / 'modules.json'}: names {name!r}, which is not inside the folder; look where "
                             "it comes from")
-    return [*names, _CHAT]
+    return [*names, *_FIXED]
 
 def companions(folder: Path # of a checkpoint
               )-> list[Path]: # relative to it, sorted

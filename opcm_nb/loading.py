@@ -10,7 +10,8 @@ __all__ = ['HUB_ID', 'find_state_dict', 'strip_wrappers', 'load_pickled', 'weigh
 import argparse
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,19 +27,48 @@ from .tensorfiles import SafeTensors
 # %% ../nbs/merging/08_loading.ipynb #d4e3e8f7
 _NESTS, _PREFIXES = ("state_dict", "model_state_dict", "model", "module"), ("module.", "_orig_mod.")
 _AVERAGED = ("state_dict_ema", "model_ema")             # what timm loads when a checkpoint has both
-_RIVALS = ("ema", "ema_state_dict", "model_ema_state_dict", "ema_model", "teacher", "student", "teacher_state_dict",
-           "student_state_dict", "averaged_model", "swa_model")
+_ALONE = ("ema", "ema_state_dict", "model_ema_state_dict", "ema_model", "teacher", "student", "averaged_model",
+          "swa_model")                                   # believed where nothing else is there
+_APART = re.compile("optim|sched|scaler|fp32|master")    # what training needs to go on
 
+def _weight_sets(d, path: str = "", depth: int = 3)-> Iterator[tuple[str, Mapping | list]]:
+    "Mappings and lists of tensors in a training checkpoint, each with the keys that lead there"
+    items = d.items() if isinstance(d, Mapping) else enumerate(d)
+    inner = [(f"{path}.{k}".strip("."), x) for k, x in items if not _APART.search(str(k))]
+    if any(isinstance(x, Tensor) for _, x in inner): yield path, d
+    for key, x in inner:
+        if depth and isinstance(x, (Mapping, list, tuple)): yield from _weight_sets(x, key, depth - 1)
+
+# %% ../nbs/merging/08_loading.ipynb #ac25787d
+def _shapes(weights)-> Counter:
+    inside = weights.values() if isinstance(weights, Mapping) else weights
+    return Counter(tuple(x.shape) for x in inside if isinstance(x, Tensor) and x.is_floating_point() and x.ndim)
+
+def _rivals(d: Mapping, chosen: str)-> list[str]:
+    "Where a training checkpoint has further weights of the same shapes, but for copies of those that are chosen"
+    own = d[chosen]
+    while inner := next((own[k] for k in _NESTS if isinstance(own.get(k), Mapping)), None): own = inner
+    shapes, out = _shapes(own), []
+    for path, other in _weight_sets({k: x for k, x in d.items() if k != chosen}):
+        found = _shapes(other)
+        if 2 * found.total() < shapes.total() or found - shapes: continue
+        copied = isinstance(other, Mapping) and all(torch.equal(x, own[k]) for k, x in other.items()
+                                                    if isinstance(x, Tensor) and k in own)
+        if not (copied and set(other) & set(own)): out.append(path)
+    return out
+
+# %% ../nbs/merging/08_loading.ipynb #1bccf725
 def _nested(d: Mapping, source: str)-> Mapping | None:
     "The weights inside a training checkpoint, if that is what this is"
-    inside = [k for k in (*_AVERAGED, *_NESTS, *_RIVALS) if isinstance(d.get(k), Mapping)]
-    rivals = [k for k in inside if k in _RIVALS and any(isinstance(x, Tensor) for x in d[k].values())]
-    if rivals and (len(rivals) > 1 or len(inside) > 1):
-        raise OpcmError(f"{source}: holds several sets of weights ({', '.join(inside)}); save the one you mean alone, "
-                        f"as in torch.save(torch.load(FILE)[{rivals[0]!r}], NEW_FILE)")
-    if len(inside) > 1 and inside[0] in _AVERAGED:
-        note(f"{source}: holds raw and averaged weights; the averaged ones ({inside[0]}) are used, as timm does")
-    return d[inside[0]] if inside else None
+    chosen = next((k for k in (*_AVERAGED, *_NESTS, *_ALONE) if isinstance(d.get(k), Mapping)), None)
+    rivals = _rivals(d, chosen) if chosen else []
+    library = "timm" if chosen in _AVERAGED else "Lightning" if rivals == ["current_model_state"] else ""
+    if rivals and library:
+        note(f"{source}: holds raw and averaged weights; the averaged ones ({chosen}) are used, as {library} does")
+    elif rivals:
+        raise OpcmError(f"{source}: holds several sets of weights ({', '.join([chosen, *rivals])}); save the one you mean "
+                        f"alone, as in torch.save(torch.load(FILE)[{chosen!r}], NEW_FILE)")
+    return d[chosen] if chosen else None
 
 # %% ../nbs/merging/08_loading.ipynb #128f94d9
 def find_state_dict(d: Mapping, # what a file or a caller gave
@@ -89,9 +119,11 @@ _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "open_clip_mode
 def weight_files(folder: Path)-> tuple[list[Path], Path | None]: # files, index
     "The weight files of a checkpoint folder, and the index that lists them"
     found = next((folder / n for n in _WEIGHTS if (folder / n).exists()), None)
+    if (folder / "adapter_config.json").exists():
+        raise OpcmError(f"{folder}: a PEFT adapter, not a full checkpoint; add it to a state of its base" if not found
+                        else f"{folder}: holds weights and a PEFT adapter, which transformers would apply; give the full "
+                             "model that PEFT makes of both, or move adapter_config.json away")
     if found is None:
-        if (folder / "adapter_config.json").exists():
-            raise OpcmError(f"{folder}: a PEFT adapter, not a full checkpoint; add it to a state of its base")
         inner = [name for name in named_folders(folder) if (folder / name / "config.json").exists()
                  and any((folder / name / n).exists() for n in _WEIGHTS)]
         if inner: raise OpcmError(f"{folder}: its weights lie in {inner[0]}; give that folder")
@@ -182,7 +214,10 @@ def open_checkpoint(source # path, hub id, `open_clip:NAME/TAG`, state dict, mod
     "Open anything that holds a model's weights"
     if isinstance(source, Checkpoint): return source
     if isinstance(source, nn.Module):
-        return Checkpoint("model in memory", find_state_dict(source.state_dict(), "model in memory"), module=source)
+        weights = strip_wrappers(find_state_dict(source.state_dict(), "model in memory"))
+        inner = getattr(source, "_orig_mod", source)                               # of torch.compile
+        stem = "diffusion_pytorch_model" if hasattr(inner, "save_config") else "model"
+        return Checkpoint("model in memory", weights, stem=stem, module=getattr(inner, "module", inner))
     if isinstance(source, Mapping):
         return Checkpoint("state dict in memory", find_state_dict(source, "state dict in memory"))
     text = str(source)
@@ -207,6 +242,10 @@ def write_config(ckpt: Checkpoint, folder: Path):
     "The configuration of a model in memory, where its library knows how to write one"
     config = getattr(ckpt.module, "config", None)
     if hasattr(config, "save_pretrained"): config.save_pretrained(folder)
+    elif hasattr(ckpt.module, "save_config"): ckpt.module.save_config(folder)            # diffusers
+    elif hasattr(ckpt.module, "pretrained_cfg"):
+        import timm
+        timm.models._hub.save_config_for_hf(ckpt.module, str(folder / "config.json"))
     if ckpt.source.startswith("open_clip:"):
         import open_clip
         name = ckpt.source.removeprefix("open_clip:").partition("/")[0]

@@ -17,8 +17,8 @@ from fastcore.basics import patch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .adapters import Adapter, adapter_folder, open_adapter, place
-from .checkpoints import content_hash, tensor_digest
+from .adapters import Adapter, adapter_folder, as_stored, open_adapter, place
+from .checkpoints import Checkpoint, content_hash, tensor_digest
 from .disk import OpcmError, guarded, publish_folder, scratch_folder
 from .export import check_destination, model_card, write_model
 from .layers import Layer, classify
@@ -119,8 +119,15 @@ def _tower(config: dict)-> str:
     kind = str((config.get("auto_mapping") or {}).get("base_model_class") or "")
     return "" if "For" in kind else kind
 
+def _copies(adapter: Adapter)-> dict[str, str]:
+    "Digests of PEFT's copies of the base's embeddings, to be compared with the base when it is read"
+    return {site: tensor_digest(adapter.tensors[n].float()) for site, n in adapter.embeddings.items()}
+
 def _same_part(adapter: Adapter, manifest: dict):
     "Refuse an adapter of another tower than those before it"
+    for site, digest in _copies(adapter).items():
+        if manifest.get("copies", {}).get(site, digest) != digest:
+            raise OpcmError(f"{adapter.source}: brings another {site} than the adapters before it")
     before, new = _tower(manifest.get("config", {})), _tower(adapter.config)
     if before and new and before != new:
         raise OpcmError(f"{adapter.source}: was trained on a {new}, those before it on a {before}; give each a state of "
@@ -165,7 +172,7 @@ def _after(self:AdapterMerger, adapter: Adapter, name: str, digest: str, new: di
     sites = {key: dict(linear=layer.linear, fused_dim=layer.fused_dim) for key, (layer, *_) in new.items()}
     manifest = {**old, "sites": old["sites"] | sites, "arrivals": [*old["arrivals"], record],
                 "totals": dict(t=t, sum_norm=old["totals"]["sum_norm"] + norm, squares=squares),
-                "config": old.get("config", adapter.config),
+                "config": old.get("config", adapter.config), "copies": old.get("copies", {}) | _copies(adapter),
                 "embeddings": sorted({*old.get("embeddings", []),
                                       *(s for s, p in adapter.sites.items() if "embedding" in p["A"])})}
     return manifest, [dict(t=t, arrival=name, **row) for *_, rows in new.values() for row in rows]
@@ -194,6 +201,12 @@ def factors(self:AdapterMerger)-> Iterator[tuple[str, Tensor, Tensor]]: # parame
         elif fused_dim == 0: yield site, torch.block_diag(*lefts), torch.cat(rights)
         else: yield site, torch.cat(lefts, 1), torch.block_diag(*rights)
 
+# %% ../nbs/merging/16_lora.ipynb #4d4889f0
+def _check_copies(copies: dict[str, str], base: Checkpoint, names: dict[str, str]):
+    for n, site in names.items():
+        if site in copies and copies[site] != tensor_digest(base.read(n).float()):
+            raise OpcmError(f"{base.source}: its {n} is not the one that the adapters brought; give their base with base=")
+
 # %% ../nbs/merging/16_lora.ipynb #d56ac182
 @patch
 @guarded
@@ -208,14 +221,27 @@ def export(self:AdapterMerger, out: Path | str, # a folder or a weight file
     found = {site: (L, R) for site, L, R in self.factors()}
     names = place({site: (len(L), R.shape[1]) for site, (L, R) in found.items()},
                   {n: base.specs[n].shape for n in base.parameters()}, "these adapters", base.source)
+    _check_copies(self.state.manifest.get("copies", {}), base, names)
     def tensors():
         for n in base.specs:
             if n in base.aliases: continue
             x = base.read(n)
-            if n in names: L, R = found[names[n]]; x = (x.double() + L @ R).to(x.dtype)
+            if n in names:
+                L, R = as_stored(*found[names[n]], base.specs[n].shape)
+                x = (x.double() + L @ R).to(x.dtype)
+                if not math.isfinite(sum_squares(x)):
+                    raise OpcmError(f"{n} does not fit into {x.dtype}; give a wider base with base=")
             yield base.group(n), x
     write_model(base, tensors(), base.specs, out, model_card(self.state.manifest), max_shard_size)
     return out
+
+# %% ../nbs/merging/16_lora.ipynb #82425e2f
+def _plain(rank: int, sites)-> dict:
+    "Settings of an adapter that is nothing but products of one rank"
+    modules = sorted(s.removesuffix(".weight") for s in sites)
+    return dict(r=rank, lora_alpha=rank, use_rslora=False, rank_pattern={}, alpha_pattern={}, target_modules=modules,
+                inference_mode=True, init_lora_weights=True, exclude_modules=None, layers_to_transform=None,
+                layers_pattern=None)
 
 # %% ../nbs/merging/16_lora.ipynb #07fea0c6
 @patch
@@ -225,7 +251,7 @@ def export_adapter(self:AdapterMerger, out: Path | str, # a folder
                    overwrite: bool = False, # replace an existing export
                   )-> float: # relative error of the truncation
     "Write everything merged as one adapter, which PEFT loads"
-    out, config, tensors, lost, size = Path(out).absolute(), self.state.manifest.get("config", {}), {}, 0., 0.
+    out, config, tensors, lost, size = Path(out).absolute(), dict(self.state.manifest.get("config", {})), {}, 0., 0.
     if rank is not None and rank < 1: raise ValueError(f"rank is at least 1, got {rank}")
     check_destination(out, overwrite, [self.state.path] if self.state.path else [])
     found = {}
@@ -241,8 +267,7 @@ def export_adapter(self:AdapterMerger, out: Path | str, # a folder
         A, B = (left.mT, right.mT) if config.get("fan_in_fan_out") or embedding else (right, left)
         name = lambda x: f"base_model.model.{module}.lora_" + (f"embedding_{x}" if embedding else f"{x}.weight")
         tensors |= {name("A"): A.contiguous(), name("B"): B.contiguous()}
-    config = config | dict(r=k, lora_alpha=k, use_rslora=False, rank_pattern={}, alpha_pattern={},
-                           target_modules=sorted(s.removesuffix(".weight") for s in found), inference_mode=True)
+    config |= _plain(k, found)
     error = math.sqrt(lost / size) if size else 0.
     self._write_adapter(out, tensors, config, f"Rank {k}; relative error of the truncation {error:.2e}.")
     return error

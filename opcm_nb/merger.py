@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from .arrivals import Arrivals
 from .checkpoints import Checkpoint, Digest, check_same, content_hash
-from .disk import OpcmError, guarded
+from .disk import OpcmError, guarded, note
 from .export import FILES, check_destination, model_card, write_model
 from .layers import Layer, join_stack
 from .linalg import sum_squares
@@ -83,6 +83,7 @@ def _merged_piece(self:ContinualMerger, layer: Layer, rows: slice, rule: Rule, w
     "Base plus merged delta, of a parameter or of rows of it"
     rule, n = self.ruling(layer, rule), layer.name
     with solvable(n): delta = join_stack(layer, rule.solve(self._slots(layer, rule, rows), layer.linear, self.totals))
+    self.merged_squares.append(sum_squares(delta))
     w = w0.to(self.device, torch.promote_types(w0.dtype, self.dtype), copy=True).add_(delta)
     if math.isfinite(sum_squares(w)): return w.clamp_(min=0) if layer.statistic and "var" in n.rpartition(".")[2] else w
     if not math.isfinite(sum_squares(w0)):
@@ -112,6 +113,15 @@ def _rows(self:ContinualMerger, rule: Rule, target, preserve: str,
     todo = [(n, layer, rows) for n in self.base.specs if n not in self.base.aliases for layer, rows in cut(n)]
     return side_by_side(one, todo, self.threads)
 
+# %% ../nbs/merging/15_merger.ipynb #7020d7a1
+@patch
+def _check_length(self:ContinualMerger, rule: Rule):
+    "Say when the merged change is absurdly long"
+    length, all_experts = math.fsum(self.merged_squares)**.5, self.totals.sum_norm
+    if length > 10 * all_experts > 0:
+        note(f"the merged change is {length / all_experts:.0e} times as long as all task vectors together, so {rule.name} has "
+             "found no sensible solution here: try other settings or another rule")
+
 # %% ../nbs/merging/15_merger.ipynb #7967dfc6
 @patch
 def merged_rows(self:ContinualMerger, dtype: str | None = None, progress: bool = False, rule: str | Rule | None = None,
@@ -121,11 +131,13 @@ def merged_rows(self:ContinualMerger, dtype: str | None = None, progress: bool =
     rule, layers, seen, rest = self.solver(rule, **settings), {layer.name for layer in self.layers}, {}, {}
     if not self.totals.t: raise OpcmError("no expert has been merged yet; add one first")
     self.check_room(rule)
+    self.merged_squares = []
     with tqdm(total=len(self.base.specs) - len(self.base.aliases), desc="writing", disable=not progress) as bar:
         for n, w, row, w0 in self._rows(rule, dtype and float_dtype(dtype, FLOATS), preserve, preserve_from):
             (seen if n in layers else rest).setdefault(n, Digest(self.base.specs[n])).update(w0)
             yield self.base.group(n), w, row
             if row + (len(w) if w.ndim else 1) >= (self.base.specs[n].shape or (1,))[0]: bar.update()
+    self._check_length(rule)
     for of, part in (("hash", seen), ("rest", rest)):
         self._check_base(content_hash({n: str(h) for n, h in part.items()}), of)
 
