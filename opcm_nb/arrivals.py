@@ -221,13 +221,14 @@ def remove(self:Arrivals, expert, # path, hub id, state dict or module, as it wa
 
 # %% ../nbs/merging/14_arrivals.ipynb #59cacc76
 @patch
-def _check_precision(self:Arrivals, before: dict[str, float], after: dict[str, float], expert: Checkpoint, left: int):
+def _check_precision(self:Arrivals, before: dict[str, float], after: dict[str, float], expert: Checkpoint, left: list[dict]):
     "Say when what is left is not much more than rounding errors; squared norms of slots"
-    ratio = max((before[s] / after[s] for s in after if after[s] and s in before), default=0.)**.5
+    smallest = torch.finfo(self.dtype).tiny
+    ratio = max((before[s] / max(x, smallest * before[s]) for s, x in after.items() if before.get(s)), default=0.)**.5
     error = ratio * torch.finfo(self.dtype).eps
-    if left and error > .01:
-        note(f"{expert.source}: was {ratio:.0e} times as large as what is left, which is now wrong by {min(error, 1):.0%} or "
-             "so; add the others anew to a new state, in float64 if such experts may leave again")
+    if error > .01 and any(a["norm"] for a in left):
+        note(f"{expert.source}: was so much larger than what is left that this is now wrong by {min(error, 1):.0%} or so; add "
+             "the others anew to a new state, in float64 if such experts may leave again")
 
 # %% ../nbs/merging/14_arrivals.ipynb #d0276b06
 @patch
@@ -243,6 +244,6 @@ def _left(self:Arrivals, expert: Checkpoint, seen: dict[str, _Seen], gone: list)
                         f"in are {', '.join(a['name'] for a in old['arrivals']) or 'no experts'}")
     gone.append(found[-1])
     left = [a for a in old["arrivals"] if a is not found[-1]]
-    self._check_precision(old["totals"]["squares"], _squares(seen), expert, len(left))
+    self._check_precision(old["totals"]["squares"], _squares(seen), expert, left)
     totals = dict(t=len(left), sum_norm=math.fsum(a["norm"] for a in left), squares=_squares(seen))
     return {**old, "totals": totals, "arrivals": left, "removed": [*old.get("removed", []), found[-1]["name"]]}, []
