@@ -26,7 +26,8 @@ from .loading import HUB_ID, hub_folder, open_files
 from .tensorfiles import Spec
 
 # %% ../nbs/merging/12_adapters.ipynb #1f981ef9
-_SITE = re.compile(r"^base_model\.model\.(.+)\.(lora_A|lora_B)(?:\.default)?\.weight$|^base_model\.model\.(.+)\.(lora_embedding_A|lora_embedding_B)(?:\.default)?$")
+_SITE = re.compile(r"^base_model\.model\.(.+)\.(lora_A|lora_B)(?:\.default)?\.weight$|"
+                   r"^base_model\.model\.(.+)\.(lora_embedding_A|lora_embedding_B)(?:\.default)?$")
 _FULL = "apply it to its base first (PEFT's `merge_and_unload`), and add the full model"
 
 _GROUP = re.compile(r"\)[*+?{]|\\\d")      # a repeated group can take for ever to match

@@ -32,6 +32,8 @@ def model_card(manifest: dict # of the state that is exported
     settings = ", ".join(f"{k}={v}" for k, v in rule["settings"].items()) or "none"
     rows = "\n".join(f"| {i} | {a['name']} | {a['norm']:.6g} | `{a['hash'][:16]}` |"
                      for i, a in enumerate(arrivals, 1))
+    named = base["source"] if base.get("revision") else Path(base["source"]).name
+    digest = f", content hash `{base['hash'][:16]}`" if base["hash"] else ""
     return f"""---
 {hub}tags: [merge, opcm_nb]
 ---
@@ -40,7 +42,7 @@ def model_card(manifest: dict # of the state that is exported
 {count(len(arrivals), "expert")} merged one after another with the rule `{rule['name']}` (settings: {settings};
 accumulated in {manifest['dtype']}) by opcm_nb {__version__} on torch {torch.__version__.split('+')[0]}.
 
-Base: `{Path(base['source']).name if not base.get('revision') else base['source']}`{f", content hash `{base['hash'][:16]}`" if base['hash'] else ""}.
+Base: `{named}`{digest}.
 
 | arrival | expert | norm of its task vector | content hash |
 |---|---|---|---|

@@ -47,7 +47,8 @@ def split_stack(layer: Layer, x: Tensor, # a tensor of `layer.shape`
                )-> Tensor: # a view of `layer.stack` where the layout allows one
     "View a parameter as the stack of matrices that a rule works on"
     if not layer.linear: return x
-    x = x.view(-1, *x.shape[-2:]) if layer.fused_dim is None else x.unflatten(layer.fused_dim, (3, -1)).movedim(layer.fused_dim, 0)
+    if layer.fused_dim is None: x = x.view(-1, *x.shape[-2:])
+    else: x = x.unflatten(layer.fused_dim, (3, -1)).movedim(layer.fused_dim, 0)
     return x.mT if layer.turned else x
 
 def join_stack(layer: Layer, x: Tensor, # a tensor of `layer.stack`

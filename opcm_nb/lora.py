@@ -98,7 +98,8 @@ def _kept(self:AdapterMerger, key: str, m: int, n: int)-> dict[str, Tensor]:
     return kept
 
 @patch
-def _folded(self:AdapterMerger, adapter: Adapter)-> Iterator[tuple[str, Layer, dict, float, list]]: # key, role, slots, squared norm, diagnostics
+def _folded(self:AdapterMerger, adapter: Adapter
+            )-> Iterator[tuple[str, Layer, dict, float, list]]: # key, role, slots, squared norm, diagnostics
     "Each site after one more adapter"
     for key, layer, left, right in _sites(adapter):
         kept = self._kept(key, left.shape[0], right.shape[1])

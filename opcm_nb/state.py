@@ -53,7 +53,8 @@ def read_manifest(folder: Path)-> dict:
     if manifest.get("version") != VERSION:
         raise OpcmError(f"{path}: format version {manifest.get('version')}, this release reads {VERSION}; "
                         "use the release that wrote it")
-    if manifest.pop("sha256", None) != _hash(text.rpartition(_END)[0]) or not re.fullmatch(r"None|gen-\d{5,}", str(manifest["generation"])):
+    whole = manifest.pop("sha256", None) == _hash(text.rpartition(_END)[0])
+    if not whole or not re.fullmatch(r"None|gen-\d{5,}", str(manifest["generation"])):
         raise OpcmError(f"{path}: not as it was written; restore the folder from a copy")
     return manifest
 
@@ -70,7 +71,8 @@ class StateFolder:
         path = Path(path)
         # what a killed create leaves
         if path.exists() and (not path.is_dir() or any(p.name != "manifest.json.new" for p in path.iterdir())):
-            if not overwrite: raise OpcmError(f"{path}: already exists; open it, choose another folder, or overwrite=True (--overwrite)")
+            if not overwrite:
+                raise OpcmError(f"{path}: already exists; open it, choose another folder, or overwrite=True (--overwrite)")
             with cls.open(path).lock(): shutil.rmtree(path)   # never what is not a state or is being written
         path.mkdir(parents=True, exist_ok=True)
         manifest = dict(format="opcm_nb state", version=VERSION, **manifest, generation=None, tensors={}, reports={})
@@ -216,7 +218,8 @@ def rows(self:StateFolder)-> list[dict]:
 def verify(self:StateFolder)-> list[str]: # what is wrong; nothing when all is as it was written
     "Read everything and compare it with its hash"
     wrong, self._sound = [], set()
-    checks = [(self._check, key) for key in self.manifest["tensors"]] + [(self._report, t) for t in range(1, self.manifest["totals"]["t"] + 1)]
+    checks = [(self._check, key) for key in self.manifest["tensors"]]
+    checks += [(self._report, t) for t in range(1, self.manifest["totals"]["t"] + 1)]
     for check, what in checks:
         try: check(what)
         except OpcmError as e: wrong.append(str(e))

@@ -43,7 +43,9 @@ class _Encoder(nn.Module):
 
 def linearised(backbone: Backbone # with the base's weights, at which it is expanded; it must keep them
               )-> Backbone:
-    "The tangent of an encoder: features (before they are normalised) are linear in the weights that experts change, and in the final projection"
+    """The tangent of an encoder
+
+    Features (before they are normalised) are linear in the weights that experts change, and in the final projection."""
     if backbone.tangent: raise ValueError("the encoder is linearised already")
     inner, theta = _Encoder(backbone), copy.deepcopy(backbone.module)
     moves = lambda name: name.startswith(backbone.only) or name == backbone.projection

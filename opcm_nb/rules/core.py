@@ -136,7 +136,9 @@ def can_solve(rule: Rule, # to be solved
     if missing := [f"{s} ({what})" for s, what in rule.keeps.items() if made.keeps.get(s) != what]:
         return f"{made.name} does not keep {missing[0]}"
     differ = [s for s in rule.decides if getattr(made, s, None) != getattr(rule, s)]
-    return f"{differ[0]} was {getattr(made, differ[0], None)} when experts were added, not {getattr(rule, differ[0])}" if differ else ""
+    if not differ: return ""
+    was, now = (getattr(r, differ[0], None) for r in (made, rule))
+    return f"{differ[0]} was {was} when experts were added, not {now}"
 
 # %% ../../nbs/rules/00_core.ipynb #1c06a85f
 def magnitude_threshold(stream: Callable[[], Iterator[Tensor]], # yields the tensors anew at each call
