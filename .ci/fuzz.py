@@ -12,6 +12,7 @@ except ImportError: atheris = None
 with atheris.instrument_imports(include=["opcm_nb", "torch._weights_only_unpickler", "torch.serialization"]) if atheris and __name__ == "__main__" else nullcontext():
     import torch
     from opcm_nb.adapters import adapted
+    from opcm_nb.companions import companions
     from opcm_nb.loading import open_checkpoint
     from opcm_nb.merger import ContinualMerger
     from opcm_nb.state import StateFolder
@@ -47,13 +48,16 @@ KINDS = {"safetensors": lambda data: read(open_checkpoint(put("st", "model.safet
          "adapter": lambda data: read(adapted(open_checkpoint(BASE), put("adapter", "adapter_model.safetensors", data, adapter_config__json=config), "x")),
          "manifest": lambda data: StateFolder.open(put("state", "manifest.json", data)).verify(),
          "record": lambda data: ContinualMerger.create(BASE).add(put("record", "opcm_expert.json", data, model__safetensors=weights)),
-         "expert": lambda data: ContinualMerger.create(BASE).add(put("expert", "model.safetensors", data))}
+         "expert": lambda data: ContinualMerger.create(BASE).add(put("expert", "model.safetensors", data)),
+         "config": lambda data: ContinualMerger.create(put("config_json", "config.json", data, model__safetensors=weights)),
+         "modules": lambda data: companions(put("modules", "modules.json", data, model__safetensors=weights))}
 
 def one(data: bytes):
     "Open what the bytes say; only an OpcmError may come of it"
     if not data: return
     warnings.simplefilter("ignore")
-    try: list(KINDS.values())[data[0] % len(KINDS)](data[1:])
+    kind = data[0] if data[0] < len(KINDS) else data[0] % 8                  # the first eight, as in the corpus
+    try: list(KINDS.values())[kind](data[1:])
     except OpcmError: pass
 
 def seeds(folder):
@@ -62,11 +66,12 @@ def seeds(folder):
     torch.save(BASE, tmp / "seed.bin"); StateFolder.create(tmp / "seed", dict(totals=dict(t=0)))
     sound = dict(safetensors=save(BASE), pickle=(tmp / "seed.bin").read_bytes(), index=json.dumps(dict(weight_map={n: "one.safetensors" for n in BASE})).encode(),
                  manifest=(tmp / "seed/manifest.json").read_bytes(), record=json.dumps(dict(tangent=True, only="", start=dict(source="x", hash="y"))).encode(), expert=save({n: x * 2 if x.is_floating_point() else x for n, x in BASE.items()}))
-    sound |= {"adapter config": json.dumps(LORA).encode(), "adapter": save(FACTORS)}
+    sound |= {"adapter config": json.dumps(LORA).encode(), "adapter": save(FACTORS), "modules": json.dumps([dict(path="1_Pooling")]).encode(),
+              "config": json.dumps(dict(architectures=["AForSequenceClassification"], id2label={"0": "a"}, pretrained_cfg=dict(classifier="b"))).encode()}
     for i, kind in enumerate(KINDS): (folder / f"{kind.replace(' ', '-')}-sound").write_bytes(bytes([i]) + sound[kind])
 
 WORDS = ("weight_map", "dtype", "shape", "data_offsets", "F32", "peft_type", "LORA", "lora_alpha", "alpha_pattern", "use_rslora", "fan_in_fan_out", "bias", "modules_to_save", "init_lora_weights",
-         "tangent", "only", "start", "source", "hash", "format", "opcm_nb state", "version", "generation", "null", "true", "1e999", "NaN", "{}", "[]", "..", "/")
+         "auto_mapping", "base_model_class", "architectures", "id2label", "pretrained_cfg", "classifier", "path", "tangent", "only", "start", "source", "hash", "format", "opcm_nb state", "version", "generation", "null", "true", "1e999", "NaN", "{}", "[]", "..", "/")
 
 if __name__ == "__main__":
     seeds(Path(sys.argv[1]))

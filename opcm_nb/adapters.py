@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from .checkpoints import Checkpoint
-from .companions import read_json
+from .companions import model_class, read_json, section
 from .disk import OpcmError
 from .layers import classify
 from .loading import HUB_ID, hub_folder, open_files
@@ -207,9 +207,8 @@ def check_copies(adapter: Adapter, base: Checkpoint, placed: dict[str, str]):
 
 def check_part(adapter: Adapter, base: Checkpoint, placed: dict[str, str]):
     "Refuse an adapter that was trained on another tower than the one that its names would do for"
-    trained_on = str((adapter.config.get("auto_mapping") or {}).get("base_model_class") or "")
-    config = base.folder and read_json(base.folder / "config.json", {})
-    is_a = str((config.get("architectures") or [config.get("model_type")])[0]) if isinstance(config, dict) else ""
+    trained_on = str(section(adapter.config, "auto_mapping").get("base_model_class") or "")
+    is_a = model_class(read_json(base.folder / "config.json")) if base.folder else ""
     for n, site in placed.items():
         more, less = n.removesuffix(site), site.removesuffix(n)
         if n != site and (other_part(more, trained_on) if n.endswith(site) else other_part(less, is_a)):

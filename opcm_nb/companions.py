@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RECORD', 'NO_COMPANIONS', 'LARGEST', 'is_companion', 'read_json', 'named_folders', 'companions', 'differing_modules',
-           'head_prefixes', 'labels']
+           'section', 'model_class', 'head_prefixes', 'labels']
 
 # %% ../nbs/merging/07a_companions.ipynb #76c3a97b
 import json
@@ -43,7 +43,8 @@ def named_folders(folder: Path # of a checkpoint
     "Its sub-folders that the library of the checkpoint will look for"
     modules = read_json(folder / "modules.json", [])
     if not isinstance(modules, list): modules = []
-    names = [m["path"] for m in modules if isinstance(m, dict) and isinstance(m.get("path"), str) and m["path"]]
+    named = [m["path"] for m in modules if isinstance(m, dict) and isinstance(m.get("path"), str)]
+    names = [n for n in named if n and PurePosixPath(n).parts]                       # "" is the folder itself
     for name in names:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
             raise OpcmError(f"{folder / 'modules.json'}: names {name!r}, which is not inside the folder; look where "
@@ -66,6 +67,17 @@ def differing_modules(base: Path | None, expert: Path | None # folders
     weights = [p for p in companions(base) if p.parent.name and p.suffix in (".safetensors", ".bin")]
     return [str(p) for p in weights if (expert / p).exists() and (expert / p).read_bytes() != (base / p).read_bytes()]
 
+# %% ../nbs/merging/07a_companions.ipynb #d6d41cb0
+def section(config, key: str)-> dict:
+    "A part of a configuration that may come from anywhere; empty where it is none"
+    inner = config.get(key) if isinstance(config, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+def model_class(config)-> str:
+    "Class of the model that a configuration is of; empty where it does not say"
+    named = config.get("architectures") if isinstance(config, dict) else None
+    return str(named[0]) if isinstance(named, list) and named else ""
+
 # %% ../nbs/merging/07a_companions.ipynb #451921d3
 _TASK = ("Classification", "QuestionAnswering", "MultipleChoice")
 _HEADS = ("classifier", "score", "qa_outputs", "pre_classifier", "classification_head", "head", "fc")
@@ -76,18 +88,19 @@ def head_prefixes(names: list[str], # of parameters
     "Beginnings of the names of a head that answers one task; none for a model that has no such head"
     tops = {n.split(".")[0]: 0 for n in names}
     for n in names: tops[n.split(".")[0]] += 1
-    named = config.get("architectures") or [""]
-    if any(word in str(named[0]) for word in _TASK) and len(tops) > 1:
+    named = model_class(config)
+    if any(word in named for word in _TASK) and len(tops) > 1:
         body = max(tops, key=tops.get)                                  # everything beside the encoder
         return [f"{t}." for t in tops if t != body]
-    if named[0]: return []
-    timm = (config.get("pretrained_cfg") or {}).get("classifier")
-    if timm and config.get("num_classes", 1): return [f"{t}." for t in ([timm] if isinstance(timm, str) else timm)]
+    if named: return []
+    timm = section(config, "pretrained_cfg").get("classifier")
+    if timm and config.get("num_classes", 1): return [f"{t}." for t in (timm if isinstance(timm, list) else [timm])]
     if "architecture" in config and not config.get("num_classes", 1): return []
     return [f"{t}." for t in tops if t in _HEADS and len(names) - tops[t] >= 8]     # beside an encoder
 
 def labels(config: dict)-> list[str]:
     "Names of the classes that a configuration gives; none where it has only numbers"
-    known = config.get("id2label") or config.get("label_names") or {}
-    known = [str(x) for x in (known.values() if isinstance(known, dict) else known)]
+    known = config.get("id2label") or config.get("label_names")
+    known = list(known.values()) if isinstance(known, dict) else known if isinstance(known, list) else []
+    known = [str(x) for x in known]
     return [] if all(x == f"LABEL_{i}" for i, x in enumerate(known)) else known

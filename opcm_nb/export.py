@@ -32,6 +32,7 @@ def model_card(manifest: dict # of the state that is exported
     settings = ", ".join(f"{k}={v}" for k, v in rule["settings"].items()) or "none"
     rows = "\n".join(f"| {i} | {a['name']} | {a['norm']:.6g} | `{a['hash'][:16]}` |"
                      for i, a in enumerate(arrivals, 1))
+    apart = f"\nParameters that begin with {manifest['exclude']} are the base's.\n" if manifest.get("exclude") else ""
     named = base["source"] if base.get("revision") else Path(base["source"]).name
     digest = f", content hash `{base['hash'][:16]}`" if base["hash"] else ""
     return f"""---
@@ -43,7 +44,7 @@ def model_card(manifest: dict # of the state that is exported
 accumulated in {manifest['dtype']}) by opcm_nb {__version__} on torch {torch.__version__.split('+')[0]}.
 
 Base: `{named}`{digest}.
-
+{apart}
 | arrival | expert | norm of its task vector | content hash |
 |---|---|---|---|
 {rows}

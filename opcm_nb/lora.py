@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .adapters import Adapter, adapter_folder, as_stored, open_adapter, place
 from .checkpoints import Checkpoint, content_hash, tensor_digest
+from .companions import section
 from .disk import OpcmError, guarded, publish_folder, scratch_folder
 from .export import check_destination, model_card, write_model
 from .layers import Layer, classify
@@ -117,7 +118,7 @@ def _folded(self:AdapterMerger, adapter: Adapter
 # %% ../nbs/merging/16_lora.ipynb #e990fc42
 def _tower(config: dict)-> str:
     "The part of a model that an adapter was trained on, if it was no whole one (those are called ...For...)"
-    kind = str((config.get("auto_mapping") or {}).get("base_model_class") or "")
+    kind = str(section(config, "auto_mapping").get("base_model_class") or "")
     return "" if "For" in kind else kind
 
 def _copies(adapter: Adapter)-> dict[str, str]:

@@ -33,7 +33,7 @@ def facts(folder: StateFolder)-> dict[str, str]:
     base = " ".join(filter(None, (m["base"]["source"], m["base"]["revision"],
                                   m["base"]["hash"] and f"(sha256 {m['base']['hash'][:16]})")))
     out = dict(rule=m["rule"]["name"] + f" ({settings})" * bool(settings), base=base, experts=str(m["totals"]["t"]))
-    out |= {k: m[k] for k in ("pre", "only") if m.get(k)}
+    out |= {k: m[k] for k in ("pre", "only", "exclude") if m.get(k)}
     return out | dict(kept=f"{len(m['tensors'])} tensors in {m['dtype']}, "
                            f"{human_size(sum(f.stat().st_size for f in files))}") | \
         ({"taken out": ", ".join(m["removed"])} if m.get("removed") else {})

@@ -25,7 +25,7 @@ from .tables import csv_rows, csv_text
 from .tensorfiles import SafeTensors, Spec, TensorFolder
 
 # %% ../nbs/merging/09_state.ipynb #af0df4a5
-VERSION, _END = 2, ',\n"sha256": ' # of the folder's format; what a manifest ends with
+VERSION, _END = 3, ',\n"sha256": ' # of the folder's format; what a manifest ends with
 
 def _hash(text: str)-> str: return sha256(text.encode()).hexdigest()
 
@@ -108,7 +108,7 @@ def lock(self:StateFolder):
             print(f"{self.path}: waiting for another process", file=sys.stderr)
             fcntl.flock(f, fcntl.LOCK_EX)
         now = read_manifest(self.path)
-        if any(now.get(k) != self.manifest.get(k) for k in ("base", "rule", "dtype", "only")):
+        if any(now.get(k) != self.manifest.get(k) for k in ("base", "rule", "dtype", "only", "exclude")):
             raise OpcmError(f"{self.path}: was created anew by another process; open it again")
         self.refresh(now)
         for old in self.path.glob("gen-*"):                # what an interrupted arrival left behind

@@ -163,7 +163,7 @@ def create(cls:Workspace, base, # the model that every expert was fine-tuned fro
     hashes = base_hashes(base, only, exclude, progress)
     manifest = dict(base=dict(source=base.source, revision=base.revision, **hashes), only=only, exclude=exclude,
                     pre=pre, dtype=dtype, tangent=tangent, **_about_heads(base, only, exclude),
-                    rule=dict(name=rule.name, settings=rule.settings()),
+                    rule=dict(name=rule.name, settings=rule.settings(), keeps=rule.keeps),
                     totals=dict(t=0, sum_norm=0., squares={}), arrivals=[])
     state = MemoryState(manifest) if state is None else StateFolder.create(state, manifest, overwrite)
     return cls(state, base, rule, device, max_memory)
@@ -187,6 +187,9 @@ def open(cls:Workspace, state: Path | str, # a state folder
         raise OpcmError(f"{state}: its base was a model in memory; pass it as base=")
     if base is None: base = recorded(source, revision)
     rule = rule or make_rule(m["rule"]["name"], **m["rule"]["settings"])
+    if m["rule"].get("keeps", rule.keeps) != rule.keeps:
+        raise OpcmError(f"{state}: its rule {rule.name} kept other things than this release's does; create a state anew, "
+                        "or use the release that made it")
     return cls(folder, open_checkpoint(base), rule, device, max_memory)
 
 # %% ../nbs/merging/13_workspace.ipynb #353b8c9d
