@@ -21,7 +21,7 @@ from .lora import AdapterMerger
 from .merger import FLOATS, ContinualMerger
 from .plan import plan, show_plan
 from .report import check_page, show_status, verified, write_html
-from .rules.registry import differences, promises
+from .rules.registry import DIFFERENCES, promises
 from .state import StateFolder, read_manifest
 from .tables import count, text_table
 from .terminal import command, first_process
@@ -138,7 +138,7 @@ def opcm_rules(debug:store_true=False, # Show tracebacks
     print(text_table([{k: str(v) for k, v in row.items()} for row in promises()]))
     print("\nstate is counted in copies of the linear maps of a transformer block; settings follow the name: "
           "--rule opcm:alpha=.9,mode=block\n\nwhere a rule differs from its authors' code:")
-    for name, text in differences().items(): print(f"  {name}: {text}")
+    for name, text in DIFFERENCES.items(): print(f"  {name}: {text}")
 
 # %% ../nbs/merging/22_cli.ipynb #a7d3515f
 @command

@@ -18,8 +18,8 @@ from .isotropic import svd
 
 # %% ../../nbs/rules/09_ace.ipynb #e00b8b68
 _RAW = {"G": "sum of W'W", "B": "sum of W W'W"}
-_UNIT = {"g": "sum of W'W / tr", "b": "sum of W W'W / tr", "w": "sum of W / tr", "u": "sum of mean(T) W'W / tr",
-         "q": "sums of 1 / tr, e, log e, log^2 e, and their number"}
+_UNIT = {"g": "sum of W'W / tr", "b": "sum of W W'W / tr", "w": "sum of W / tr",
+         "u": "sum of mean(T) W'W / tr", "q": "sums of 1 / tr, e, log e, log^2 e, and their number"}
 
 def _terms(tau: Tensor)-> dict[str, Tensor]: # of one expert, [p, m, n]
     mean, e = tau.mean(1, keepdim=True), tau.square().sum((1, 2))
@@ -29,6 +29,9 @@ def _terms(tau: Tensor)-> dict[str, Tensor]: # of one expert, [p, m, n]
     q = torch.stack([1 / tr, e, log, log.square(), torch.ones_like(e)], 1) * moved[:, None]
     return dict(G=G, B=W @ G, g=G / unit, b=W @ G / unit, w=W / unit, u=mean @ G / unit, q=q)
 
+def _named(slots: dict)-> dict:
+    return {f"ace_{k}": x for k, x in slots.items()}
+
 def _branches(gate: str, names)-> list[str]:
     return [k for k in names if gate == "auto" or (k in _UNIT) == (gate == "open")]
 
@@ -37,14 +40,12 @@ def _branches(gate: str, names)-> list[str]:
 class Ace(AdditiveRule):
     "ACE-Merging, both branches (arXiv 2603.02945)"
     name: ClassVar[str] = "ace"
-    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors"} | {f"ace_{k}": v for k, v in (_RAW | _UNIT).items()}
+    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors"} | _named(_RAW | _UNIT)
     choices: ClassVar[dict[str, tuple[str, ...]]] = dict(gate=("auto", "open", "closed"))
     decides: ClassVar[tuple[str, ...]] = ("gate",)
     copies: ClassVar[int] = 22
     reference: ClassVar[str] = "arXiv 2603.02945"
     bounds: ClassVar[dict[str, str]] = dict(eps="(0, inf)", share="[0, 1]")
-    differs: ClassVar[str] = ("eps is the paper's 1e-5, both released codes have eps=.01, which is worse on validation; "
-                              "an expert that did not move a layer has no part in its gate and open branch")
     eps: float = 1e-5 # added to every covariance
     gate: str = "auto" # `auto`, `open` (trace-normalised and refined) or `closed`
     share: float = .3 # of the singular directions in the refinement
@@ -54,18 +55,20 @@ class Ace(AdditiveRule):
         if not linear: return {"S": (stack, dtype)}
         square, row = (stack[0], stack[2], stack[2]), (stack[0], 1, stack[2])
         shapes = dict(G=square, B=stack, g=square, b=stack, w=stack, u=row, q=(stack[0], 5))
-        return {"S": (stack, dtype)} | {f"ace_{k}": (shapes[k], dtype) for k in _branches(self.gate, shapes)}
+        slots = {k: (shapes[k], dtype) for k in _branches(self.gate, shapes)}
+        return {"S": (stack, dtype)} | _named(slots)
 
     def terms(self, tau, linear, measured):
         "Raw and trace-normalised sums of one expert"
         if not linear: return {"S": tau}
-        return {"S": tau} | {f"ace_{k}": x for k, x in _terms(tau).items() if k in _branches(self.gate, [k])}
+        terms = _terms(tau)
+        return {"S": tau} | _named({k: terms[k] for k in _branches(self.gate, terms)})
 
     def solve(self, kept, linear, totals):
         "One branch or the other, matrix by matrix; the mean where a layer is not linear"
         if not linear: return kept["S"] / totals.t
-        parts = ({k.removeprefix("ace_"): x[i] for k, x in kept.items()} for i in range(len(kept["S"])))
-        return torch.stack([ace_solution(k, totals.t, self) for k in parts])
+        one = lambda i: {k.removeprefix("ace_"): x[i] for k, x in kept.items()}
+        return torch.stack([ace_solution(one(i), totals.t, self) for i in range(len(kept["S"]))])
 
 # %% ../../nbs/rules/09_ace.ipynb #8fa6d6b4
 def _is_open(k: dict, gate: str)-> bool:
@@ -84,7 +87,8 @@ def _open(k: dict[str, Tensor], rule: Ace)-> Tensor: # [m, n]
     inverse, energy, _, _, t = k["q"]
     if not t: return torch.zeros_like(k["S"])
     Sigma = k["g"] + rule.eps * inverse * torch.eye(len(k["g"])).to(k["g"])
-    tau = torch.linalg.solve(Sigma + k["g"].mean(0) / (energy / t + 1e-12), k["b"] + rule.eps * k["w"], left=False)
+    A = Sigma + k["g"].mean(0) / (energy / t + 1e-12)
+    tau = torch.linalg.solve(A, k["b"] + rule.eps * k["w"], left=False)
     rest = k["b"] + k["u"] - k["S"] @ Sigma / t                    # sum of T (Sigma_i - mean Sigma)
     U, s, Vh = svd(rest + tau)
     top = int(rule.share * len(s))
@@ -113,7 +117,8 @@ def ace_all_at_once(rule, taus, linear, statistics): # [T, p, m, n] -> [p, m, n]
         common = Sigma.sum(0).mean(0, keepdim=True) / (energy.mean() + 1e-12 if is_open else 1.)
         tau = (W @ shrunk).sum(0) @ torch.linalg.inv(shrunk.sum(0) + common)
         if not is_open: return tau
-        U, s, Vh = torch.linalg.svd((T @ (Sigma - shrunk.mean(0))).sum(0) + tau, full_matrices=False)
+        rest = (T @ (Sigma - shrunk.mean(0))).sum(0)
+        U, s, Vh = torch.linalg.svd(rest + tau, full_matrices=False)
         k = int(rule.share * len(s))
         return tau + (s[:k].mean() * U[:, :k] @ Vh[:k] if k else 0)
     return per_matrix(one, taus)

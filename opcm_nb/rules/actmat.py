@@ -27,24 +27,25 @@ def quotient(D: Tensor, # [p, m, n]
     for d, c in zip(D, C):
         l, Q = eigh_descending(c.double())
         l, Q, largest = l.clamp(min=0), Q.to(d), l[0].clamp(min=0)
-        inverse = torch.where(l > cut * largest, largest / (l + ridge * l.mean()), 0)         # of C / largest
+        inverse = torch.where(l > cut * largest, largest / (l + ridge * l.mean()), 0)
         out.append((d / torch.where(largest > 0, largest, 1).to(d) @ Q) * inverse.to(d) @ Q.mT)
     return torch.stack(out)
 
 # %% ../../nbs/rules/08_actmat.ipynb #615a76e3
 @dataclass
 class SquaresRule(AdditiveRule):
-    "Keeps, of linear maps, a square and a cube of task vectors, its second and third slot, and the unit of both"
+    "Keeps a square and a cube of task vectors, its second and third slot, and their unit"
     copies: ClassVar[int] = 22
 
     def slot_specs(self, stack, linear, dtype):
-        "S for what is not linear; else the denominator [p, in, in], the numerator, and their unit [p]"
+        "S for what is not linear; else denominator [p, in, in], numerator, and their unit [p]"
         if not linear: return {"S": (stack, dtype)}
         G, H = list(self.keeps)[1:3]
-        return {G: ((stack[0], stack[2], stack[2]), dtype), H: (stack, dtype), "unit": (stack[:1], dtype)}
+        square = stack[0], stack[2], stack[2]
+        return {G: (square, dtype), H: (stack, dtype), "unit": (stack[:1], dtype)}
 
     def _in_unit(self, kept: dict[str, Tensor], tau: Tensor)-> Tensor: # [p, m, n]
-        units = [u if (u := kept["unit"][i].item()) or not T.any() else scaled(T)[1] for i, T in enumerate(tau)]
+        units = [u or (scaled(T)[1] if T.any() else 0.) for u, T in zip(kept["unit"].tolist(), tau)]
         kept["unit"].copy_(torch.tensor(units))
         return tau / torch.tensor([u or 1. for u in units]).to(tau)[:, None, None]
 
@@ -61,7 +62,8 @@ class SquaresRule(AdditiveRule):
 class ActMat(SquaresRule):
     "Least squares with T'T in place of each task's input covariance (arXiv 2604.01329)"
     name: ClassVar[str] = "actmat"
-    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "G": "sum of T'T", "H": "sum of T T'T",
+    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "G": "sum of T'T",
+                                       "H": "sum of T T'T",
                                        "unit": "what G and H measure task vectors in"}
     reference: ClassVar[str] = "arXiv 2604.01329"
     cut: float = 1e-6 # eigenvalues below this share of the largest are left out
@@ -86,14 +88,16 @@ def larger_half(tau: Tensor, # [p, m, n]
     "Zero all but the largest entries of each matrix"
     flat = tau.abs().flatten(1)
     k = max(1, round(share * flat.shape[1]))
-    return torch.where(tau.abs() >= flat.kthvalue(flat.shape[1] - k + 1, 1).values[:, None, None], tau, 0)
+    smallest = flat.kthvalue(flat.shape[1] - k + 1, 1).values[:, None, None]
+    return torch.where(tau.abs() >= smallest, tau, 0)
 
 @dataclass
 class Tact(ActMat):
     "ACTMat with covariances from the larger entries of each task vector"
     name: ClassVar[str] = "tact"
     keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "J": "sum of trim(T)' trim(T)",
-                                       "K": "sum of T trim(T)' trim(T)", "unit": "what J and K measure task vectors in"}
+                                       "K": "sum of T trim(T)' trim(T)",
+                                       "unit": "what J and K measure task vectors in"}
     decides: ClassVar[tuple[str, ...]] = ("share",)
     reference: ClassVar[str] = "TACT"
     bounds: ClassVar[dict[str, str]] = dict(share="(0, 1]")

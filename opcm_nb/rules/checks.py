@@ -22,7 +22,7 @@ DEFINITIONS: dict[str, Callable] = {} # name of a rule -> what it should give
 
 def defines(kind: type[Rule] # the rule
            )-> Callable: # decorator
-    "Register a function (rule, taus, linear, statistics) -> merged delta as the definition of a rule"
+    "Register a function (rule, taus, linear, statistics) -> merged delta as a rule's definition"
     def register(definition):
         DEFINITIONS[kind.name] = definition
         return definition
@@ -47,13 +47,15 @@ def fold(rule: Rule, taus: list[Tensor], # [p, m, n] each if linear, else any on
     specs = rule.slot_specs(tuple(taus[0].shape), linear, taus[0].dtype)
     kept, totals = {s: torch.zeros(shape, dtype=d) for s, (shape, d) in specs.items()}, Totals()
     for i, tau in enumerate(taus):
-        measured = rule.measure(lambda: iter([(tau, kept)])) | _brought(i, statistics and statistics[i])
+        measured = rule.measure(lambda: iter([(tau, kept)]))
+        measured |= _brought(i, statistics and statistics[i])
         rule.add(kept, tau.clone(), linear, measured)
         squares = {s: sum_squares(x) for s, x in kept.items() if x.is_floating_point()}
         totals = Totals(i + 1, totals.sum_norm + sum_squares(tau)**.5, squares)
     return kept, totals
 
-def merged_delta(rule: Rule, taus: list[Tensor], linear: bool = True, statistics: list | None = None)-> Tensor:
+def merged_delta(rule: Rule, taus: list[Tensor], linear: bool = True,
+                 statistics: list | None = None)-> Tensor:
     "The merged delta of one parameter"
     kept, totals = fold(rule, taus, linear, statistics)
     return rule.solve(kept, linear, totals)
@@ -73,19 +75,20 @@ def cases(T: int = 4)-> Iterator[tuple[str, Tensor]]: # name, [T, p, m, n]
     yield "rank 1", .02 * rand(T, 1, 11, 1) @ rand(T, 1, 1, 8)
     yield "frozen", 0 * rand(T, 1, 8, 6)
 
-def brought(rule: Rule, taus: Tensor # [T, p, m, n] or, of a parameter that is no linear map, [T, ...]
+def brought(rule: Rule, taus: Tensor # [T, p, m, n], or [T, ...] of what is no linear map
            )-> list: # an entry an expert
     "Statistics as experts of these task vectors might bring them, for rules that need some"
     g = torch.Generator().manual_seed(1)
-    if rule.needs == "fisher": return list(torch.rand(taus.shape, generator=g, dtype=torch.float64)**4 * 1e-6)
+    if rule.needs == "fisher":
+        return list(torch.rand(taus.shape, generator=g, dtype=torch.float64)**4 * 1e-6)
     if rule.needs != "gram" or taus.ndim < 4: return [None] * len(taus)
     inputs = torch.randn(len(taus), 30, taus.shape[-1], generator=g, dtype=torch.float64)
-    inputs[0, :, 3:] = 0                                                 # a task that uses three inputs alone
+    inputs[0, :, 3:] = 0                                   # a task that uses three inputs alone
     return list(inputs.mT @ inputs / 30)
 
 # %% ../../nbs/rules/01_checks.ipynb #c82b123b
 def gap(x: Tensor, want: Tensor)-> float: # relative
-    "Distance from what should be, relative to its norm, at any size; where it is zero, zero alone will do"
+    "Relative distance from what should be, at any size; where that is zero, zero alone will do"
     x, want = x.double(), want.double()
     size = want.abs().amax().item() or 1.
     distance, norm = ((x - want) / size).norm().item(), (want / size).norm().item()
@@ -96,10 +99,10 @@ def defined(rule: Rule, taus: Tensor, linear: bool = True, statistics: list | No
     return DEFINITIONS[rule.name](rule, taus, linear, statistics or brought(rule, taus))
 
 def check_stream(rule: Rule, # with the settings to try
-                 joint: Callable[[Tensor], Tensor] | None = None, # [T, p, m, n] -> [p, m, n]; the definition
+                 joint: Callable[[Tensor], Tensor] | None = None, # in place of the definition
                  eps: float = 1e-10, # relative
                 )-> float: # the largest gap
-    "stream = definition in every order of four task vectors, and removal where the rule promises it"
+    "stream = definition in every order of four task vectors, and removal where it is promised"
     worst = 0.
     for name, taus in cases():
         statistics = brought(rule, taus)
@@ -108,7 +111,8 @@ def check_stream(rule: Rule, # with the settings to try
             want = joint(T) if joint else defined(rule, T, True, brings)
             distance = gap(merged_delta(rule, list(T), True, brings), want)
             if not distance <= eps:
-                raise AssertionError(f"{rule.name}, {name}, order {tuple(order)}: {distance:.1e} from the definition")
+                raise AssertionError(f"{rule.name}, {name}, order {tuple(order)}: {distance:.1e} "
+                                     "from the definition")
             worst = max(worst, distance)
         if rule.removable: worst = max(worst, check_removal(rule, taus, eps))
     return worst
@@ -118,12 +122,14 @@ def check_removal(rule: Rule, taus: Tensor, eps: float = 1e-10)-> float: # the g
     "An expert folded in and out again leaves no trace"
     statistics = brought(rule, taus)
     kept, _ = fold(rule, list(taus), True, statistics)
-    measured = rule.measure(lambda: iter([(taus[0], kept)])) | _brought(len(taus) - 1, statistics[0])
+    measured = rule.measure(lambda: iter([(taus[0], kept)]))
+    measured |= _brought(len(taus) - 1, statistics[0])
     rule.remove(kept, taus[0].clone(), True, measured)
     want, totals = fold(rule, list(taus[1:]), True, statistics[1:])
     left, never = (rule.solve(x, True, totals) for x in (kept, want))
     distance = (left - never).norm().item() / (taus.norm().item() or 1.)
-    if not distance <= eps: raise AssertionError(f"{rule.name}: {distance:.1e} from never having added it")
+    if not distance <= eps:
+        raise AssertionError(f"{rule.name}: {distance:.1e} from never having added it")
     return distance
 
 # %% ../../nbs/rules/01_checks.ipynb #22eb9f98
@@ -141,7 +147,8 @@ def fp32_gap(rule: Rule, taus: Tensor, size: float)-> float:
     "Distance of an fp32 stream from the definition, for task vectors `size` times as large"
     T, statistics = (size * taus).float(), brought(rule, taus)
     brings = [None if s is None else s.float() for s in statistics]
-    return gap(merged_delta(rule, list(T), True, brings), defined(rule, T.double(), True, statistics))
+    want = defined(rule, T.double(), True, statistics)
+    return gap(merged_delta(rule, list(T), True, brings), want)
 
 def equivariance(rule: Rule, taus: Tensor)-> float: # the largest gap
     "Whether the definition gives c times as much for task vectors c times as large"
@@ -155,11 +162,15 @@ def properties(rule: Rule # with the settings to try
     by_case = {name: _four_orders(rule, taus) for name, taus in cases()}
     kind = lambda word: max(v for k, v in by_case.items() if word in k)
     first = next(cases())[1]
-    removal = max(check_removal(rule, T, math.inf) for _, T in cases()) if rule.removable else math.nan
+    removal = math.nan
+    if rule.removable: removal = max(check_removal(rule, T, math.inf) for _, T in cases())
     still = [torch.zeros(3, 1, 6, 5, dtype=d) for d in (torch.float32, torch.float64)]
-    zero = [merged_delta(rule, list(T), True, [s if s is None else s.to(T) for s in brought(rule, T)]) for T in still]
-    return dict(definition=max(by_case.values()), zero_expert=kind("one zero"), low_rank=kind("rank"),
-                one_expert=gap(merged_delta(rule, [first[0]], True, brought(rule, first[:1])), defined(rule, first[:1])),
+    cast = lambda T: [s if s is None else s.to(T) for s in brought(rule, T)]
+    zero = [merged_delta(rule, list(T), True, cast(T)) for T in still]
+    alone = merged_delta(rule, [first[0]], True, brought(rule, first[:1]))
+    return dict(definition=max(by_case.values()), zero_expert=kind("one zero"),
+                low_rank=kind("rank"), one_expert=gap(alone, defined(rule, first[:1])),
                 no_linear_map=_four_orders(rule, first[:, 0], False), removal=removal,
                 frozen=max(x.abs().max().item() for x in zero), fp32=fp32_gap(rule, first, 1.),
-                fp32_any_size=max(fp32_gap(rule, first, s) for s in SIZES), equivariance=equivariance(rule, first))
+                fp32_any_size=max(fp32_gap(rule, first, s) for s in SIZES),
+                equivariance=equivariance(rule, first))

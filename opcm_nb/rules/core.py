@@ -37,7 +37,8 @@ class Totals:
 def within(x: float, interval: str)-> bool: # such as (0, 1]
     "Whether a number lies in an interval"
     low, high = map(float, interval[1:-1].split(","))
-    return (x > low or (x == low and interval[0] == "[")) and (x < high or (x == high and interval[-1] == "]"))
+    above = x > low or (x == low and interval[0] == "[")
+    return above and (x < high or (x == high and interval[-1] == "]"))
 
 def check_settings(rule):
     "Refuse settings that a rule cannot work with"
@@ -45,7 +46,8 @@ def check_settings(rule):
         if (x := getattr(rule, key)) not in words:
             raise ValueError(f"{key} is {', '.join(words[:-1])} or {words[-1]}, not {x!r}")
     for key, interval in rule.bounds.items():
-        if not within(x := getattr(rule, key), interval): raise ValueError(f"{key} must lie in {interval}, got {x}")
+        if not within(x := getattr(rule, key), interval):
+            raise ValueError(f"{key} must lie in {interval}, got {x}")
 
 # %% ../../nbs/rules/00_core.ipynb #6b517f55
 @dataclass
@@ -55,25 +57,25 @@ class Rule:
     keeps: ClassVar[dict[str, str]] = {} # slot -> what it holds
     choices: ClassVar[dict[str, tuple[str, ...]]] = {} # settings that are one of some words
     bounds: ClassVar[dict[str, str]] = {} # and those that are numbers: intervals such as (0, 1]
-    decides: ClassVar[tuple[str, ...]] = () # settings that change what is kept; the others may change at export
+    decides: ClassVar[tuple[str, ...]] = () # settings that change what is kept
     order_free: ClassVar[bool] = False # stream == joint, in every order
     removable: ClassVar[bool] = False # an expert can be folded out again
-    averages: ClassVar[bool] = False # averages models: an expert counts from the base, wherever its fine-tuning started
-    copies: ClassVar[int] = 13 # of a matrix, in the accumulator's dtype, that a step or a solution holds at once
+    averages: ClassVar[bool] = False # averages models: an expert counts from the base
+    copies: ClassVar[int] = 13 # of a matrix that a step or a solution holds at once
     needs: ClassVar[str] = "" # statistics that each expert must bring: `gram` or `fisher`
     reference: ClassVar[str] = ""
-    differs: ClassVar[str] = "" # from the authors' code, and the setting that gives theirs
 
     def __post_init__(self): check_settings(self)
 
-    def slot_specs(self, stack: tuple[int, ...], # shape of the parameter, [p, out, in] if it is linear
+    def slot_specs(self, stack: tuple[int, ...], # shape, [p, out, in] if it is linear
                    linear: bool, # or of any shape
                    dtype: torch.dtype # of the accumulator
                   )-> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         "Shape and dtype of what is kept for one parameter"
         return {s: (stack, dtype) for s in self.keeps}
 
-    def measure(self, stream: Callable[[], Iterator[tuple[Tensor, dict[str, Tensor]]]] # fresh (tau, slots) pairs
+    def measure(self,
+                stream: Callable[[], Iterator[tuple[Tensor, dict]]] # fresh (tau, slots) pairs
                )-> dict[str, float]:
         "Scalars that `add` needs from the whole task vector; each use of `stream` reads it once"
         return {}
@@ -81,7 +83,7 @@ class Rule:
     def add(self, kept: dict[str, Tensor], # slots of one parameter, changed in place
             tau: Tensor, # its task vector, of shape `stack`
             linear: bool, # `stack` is [p, out, in]
-            measured: dict # what `measure` gave, `t` (arrivals before), `statistics` (or None) and their norm
+            measured: dict # what `measure` gave, `t` (arrivals before), `statistics` and their norm
            )-> list[dict]: # diagnostics, a row a matrix
         "Fold one task vector in"
         raise NotImplementedError
@@ -96,7 +98,7 @@ class Rule:
 # %% ../../nbs/rules/00_core.ipynb #e62497f1
 @patch
 def role(self:Rule, layer: Layer)-> Layer:
-    "How this rule sees a layer: other two-dimensional parameters as linear maps, where `embeddings` says so"
+    "How this rule sees a layer: tables as linear maps too, where `embeddings` says so"
     matrix = getattr(self, "embeddings", "mean") == "matrix" and len(layer.shape) == 2
     return replace(layer, linear=True) if matrix else layer
 
@@ -141,7 +143,7 @@ def can_solve(rule: Rule, # to be solved
     return f"{differ[0]} was {was} when experts were added, not {now}"
 
 # %% ../../nbs/rules/00_core.ipynb #1c06a85f
-def magnitude_threshold(stream: Callable[[], Iterator[Tensor]], # yields the tensors anew at each call
+def magnitude_threshold(stream: Callable[[], Iterator[Tensor]], # yields the tensors anew each time
                         share: float, # of all entries to keep, 0 to 1
                        )-> float: # keep entries whose magnitude reaches this
     "Exact magnitude of the `ceil(share * N)`-th largest entry, in two passes and constant memory"

@@ -18,7 +18,8 @@ from .core import Rule
 
 # %% ../../nbs/rules/12_dop.ipynb #58955bd5
 def _eigenbasis(X: Tensor, # [k, c]
-               )-> tuple[Tensor, Tensor]: # r = min(k, c) eigenvalues [r] and eigenvectors [k, r] of X X'
+               )-> tuple[Tensor, Tensor]: # [r], [k, r]; r = min(k, c)
+    "Eigenvalues and eigenvectors of X X'"
     Q, R = torch.linalg.qr(X.double()) if len(X) > X.shape[1] else (None, X.double())
     l, U = eigh_descending(R @ R.mT)
     return l.clamp(min=0).to(X), (U if Q is None else Q @ U).to(X)
@@ -29,22 +30,25 @@ def dop_pair(M: Tensor, T: Tensor, # [m, n] each
     "The minimiser of DOP's loss that is nearest to the mean of M and T"
     (M, T), unit = scaled(torch.stack([M, T]))
     pairs, start = ((weight, M), (1 - weight, T)), (M + T) / 2
-    rest = sum(w * (X @ X.mT @ (X - start) + (X - start) @ X.mT @ X) for w, X in pairs)       # R - A start - start B
+    # R - A start - start B
+    rest = sum(w * (X @ X.mT @ (X - start) + (X - start) @ X.mT @ X) for w, X in pairs)
     a, P = _eigenbasis(torch.cat([w**.5 * X for w, X in pairs], 1))
     b, Q = _eigenbasis(torch.cat([w**.5 * X.mT for w, X in pairs], 1))
     both = a[:, None] + b
-    sure = both > 1e-10 * both.max()                        # smaller sums of eigenvalues say nothing
-    return (start + P @ torch.where(sure, (P.mT @ rest @ Q) / torch.where(sure, both, 1), 0) @ Q.mT) * unit
+    sure = both > 1e-10 * both.max()                  # smaller sums of eigenvalues say nothing
+    step = torch.where(sure, (P.mT @ rest @ Q) / torch.where(sure, both, 1), 0)
+    return (start + P @ step @ Q.mT) * unit
 
 # %% ../../nbs/rules/12_dop.ipynb #ae9bf76b
 def dop_adaptive(M: Tensor, T: Tensor, # [m, n] each
-                 weight: float, steps: int = 200, lr: float = 1e-4, smooth: float = .999)-> Tensor: # [m, n]
-    "DOP's optimisation as published: Adam from the mean, weights by the shortest convex combination of the gradients"
+                 weight: float, steps: int = 200, lr: float = 1e-4,
+                 smooth: float = .999)-> Tensor: # [m, n]
+    "As published: Adam from the mean, weights by the gradients' shortest convex combination"
     W, w = ((M + T) / 2).requires_grad_(), weight
     adam, squares = torch.optim.Adam([W], lr=lr), [(X @ X.mT, X.mT @ X, X) for X in (M, T)]
     for _ in range(steps):
         D = [W.detach() - X for _, _, X in squares]
-        half = [A @ d + d @ B for d, (A, B, _) in zip(D, squares)]                      # half the gradients
+        half = [A @ d + d @ B for d, (A, B, _) in zip(D, squares)]          # half the gradients
         loss = [(d * h).sum() for d, h in zip(D, half)]
         f, g = (2 * h / x.clamp(min=1e-30) for h, x in zip(half, loss))
         best = ((g - f) * g).sum() / (f - g).square().sum().clamp(min=1e-30)
@@ -59,13 +63,12 @@ class Dop(Rule):
     "Dual orthogonal projection, pairwise (NeurIPS 2025)"
     name: ClassVar[str] = "dop"
     keeps: ClassVar[dict[str, str]] = {"M": "merged delta of DOP"}
-    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(solver=("closed", "adaptive"), others=("mean", "halves"))
+    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(solver=("closed", "adaptive"),
+                                                         others=("mean", "halves"))
     decides: ClassVar[tuple[str, ...]] = ("weight", "solver", "smooth", "others")
     copies: ClassVar[int] = 31
     reference: ClassVar[str] = "DOP, NeurIPS 2025"
     bounds: ClassVar[dict[str, str]] = dict(weight="[0, 1]", smooth="[0, 1]")
-    differs: ClassVar[str] = ("solved in closed form, the authors' optimiser is solver=adaptive; what is no linear map "
-                              "gets the mean of all experts, in FusionBench (M + T) / 2: others=halves")
     weight: float = .8 # of the merged model against the newcomer
     solver: str = "closed" # `closed` (fixed weight) or `adaptive` (as published)
     smooth: float = .999 # adaptive: of the weight from step to step
@@ -96,8 +99,9 @@ def dop_by_kronecker(rule, taus, linear, statistics): # [T, p, m, n] -> [p, m, n
         A, B = sum(a * X @ X.mT for a, X in pairs), sum(a * X.mT @ X for a, X in pairs)
         R = sum(2 * a * X @ X.mT @ X for a, X in pairs) - A @ start - start @ B
         I = lambda k: torch.eye(k, dtype=M.dtype)
-        big = torch.kron(A, I(len(B))) + torch.kron(I(len(A)), B)                  # of row-major vectors
-        return size * (start + (torch.linalg.pinv(big, rtol=1e-10, hermitian=True) @ R.flatten()).view_as(M))
+        big = torch.kron(A, I(len(B))) + torch.kron(I(len(A)), B)       # of row-major vectors
+        step = torch.linalg.pinv(big, rtol=1e-10, hermitian=True) @ R.flatten()
+        return size * (start + step.view_as(M))
     M = taus[0]
     for t, tau in enumerate(taus[1:], 1):
         if linear: M = torch.stack([pair(*x) for x in zip(M, tau)])

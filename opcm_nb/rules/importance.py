@@ -24,7 +24,7 @@ def importance_step(M: Tensor, F: Tensor, # merged delta and its importance, of 
                     eps: float)-> tuple[Tensor, Tensor]: # merged delta, importance
     "One arrival of importance-weighted merging (arXiv 2509.23592)"
     old, new = (1 - rate) * (F + eps), rate * (G + eps)
-    share = torch.where(old + new > 0, new / (old + new), rate)          # of the newcomer, entry by entry
+    share = torch.where(old + new > 0, new / (old + new), rate)     # of the newcomer
     return M + share * (T - M), (1 - rate) * F + rate * G
 
 # %% ../../nbs/rules/16_importance.ipynb #46bbea24
@@ -32,19 +32,20 @@ def importance_step(M: Tensor, F: Tensor, # merged delta and its importance, of 
 class Importance(Rule):
     "Moving average of experts, weighted by the importance of each entry (arXiv 2509.23592)"
     name: ClassVar[str] = "importance"
-    keeps: ClassVar[dict[str, str]] = {"M": "importance-weighted merged delta", "F": "moving average of importance"}
+    keeps: ClassVar[dict[str, str]] = {"M": "importance-weighted merged delta",
+                                       "F": "moving average of importance"}
     decides: ClassVar[tuple[str, ...]] = ("rate", "eps")
     averages: ClassVar[bool] = True
     needs: ClassVar[str] = "fisher"
     reference: ClassVar[str] = "arXiv 2509.23592"
     bounds: ClassVar[dict[str, str]] = dict(rate="[0, 1]", eps="[0, inf)")
-    differs: ClassVar[str] = "importance below eps is noise; the release has no eps, which is eps=0"
     rate: float = .4 # weight of the newcomer
     eps: float = 1e-10 # importance below it is noise
 
     def add(self, kept, tau, linear, measured):
         "One step; a plain moving average where an expert brings no importance"
-        M, F, new, rate = kept["M"], kept["F"], measured["statistics"], self.rate if measured["t"] else 1.
+        M, F, new = kept["M"], kept["F"], measured["statistics"]
+        rate = self.rate if measured["t"] else 1.
         if new is None:
             M += rate * (tau - M)
             return []
@@ -61,7 +62,8 @@ class Importance(Rule):
 class ImportanceSum(AdditiveRule):
     "Mean of experts, weighted by the importance of each entry: all tasks count the same"
     name: ClassVar[str] = "importance_sum"
-    keeps: ClassVar[dict[str, str]] = {"F": "sum of 1 + importance / eps", "FT": "sum of (1 + importance / eps) T"}
+    keeps: ClassVar[dict[str, str]] = {"F": "sum of 1 + importance / eps",
+                                       "FT": "sum of (1 + importance / eps) T"}
     decides: ClassVar[tuple[str, ...]] = ("eps",)
     averages: ClassVar[bool] = True
     needs: ClassVar[str] = "fisher"
@@ -102,10 +104,12 @@ class OPCMImportance(OPCM):
 
     def solve(self, kept, linear, totals):
         "A / lambda, or FT / F"
-        return super().solve(kept, linear, totals) if linear else ImportanceSum(self.eps).solve(kept, linear, totals)
+        if linear: return super().solve(kept, linear, totals)
+        return ImportanceSum(self.eps).solve(kept, linear, totals)
 
 # %% ../../nbs/rules/16_importance.ipynb #b1c312d4
-def _weighted_mean(taus: Tensor, statistics: list, weights: list[float], eps: float)-> Tensor: # [T, ...] -> [...]
+def _weighted_mean(taus: Tensor, # [T, ...]
+                   statistics: list, weights: list[float], eps: float)-> Tensor: # [...]
     F = [torch.zeros_like(tau) if f is None else f.to(tau) for tau, f in zip(taus, statistics)]
     W = torch.stack([w * (f + eps) for w, f in zip(weights, F)])
     return (W / W.sum(0) * taus).sum(0)

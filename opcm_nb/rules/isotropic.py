@@ -21,7 +21,7 @@ from .sums import Average
 # %% ../../nbs/rules/07_isotropic.ipynb #0df0c0fe
 def svd(X: Tensor # [m, n]
        )-> tuple[Tensor, Tensor, Tensor]: # U [m, k], s [k], Vh [k, n]
-    "Thin singular value decomposition; where divide and conquer fails (many equal or zero values), by QR iteration"
+    "Thin singular value decomposition; where divide and conquer fails, by QR iteration"
     X, unit = scaled(X)
     try: U, s, Vh = torch.linalg.svd(X, full_matrices=False)
     except torch.linalg.LinAlgError:
@@ -45,14 +45,12 @@ def polar(X: Tensor # [m, n]
 # %% ../../nbs/rules/07_isotropic.ipynb #8edb0d2f
 @dataclass
 class IsoC(Average):
-    "Iso-C: all singular values of the summed task vectors replaced by their mean (arXiv 2502.04959)"
+    "Iso-C: all singular values of the sum replaced by their mean (arXiv 2502.04959)"
     name: ClassVar[str] = "iso_c"
     reference: ClassVar[str] = "arXiv 2502.04959"
-    differs: ClassVar[str] = ("directions that no expert used stay at zero; the authors' treatment of embeddings is "
-                              "embeddings=matrix")
     choices: ClassVar[dict[str, tuple[str, ...]]] = dict(embeddings=("mean", "matrix"))
     scale: float = 1.
-    embeddings: str = "mean" # `mean`, or `matrix`: other two-dimensional parameters count as linear maps
+    embeddings: str = "mean" # or `matrix`: other two-dimensional parameters count as linear maps
 
     def _one(self, S: Tensor)-> Tensor: # [m, n]
         U, s, Vh = thin_svd(S)

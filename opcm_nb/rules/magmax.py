@@ -17,12 +17,11 @@ from .core import Rule
 # %% ../../nbs/rules/04_magmax.ipynb #5a94e7d0
 @dataclass
 class MagMax(Rule):
-    "Entry of largest magnitude over all experts; of opposite ones with the same magnitude the positive"
+    "Entry of largest magnitude over all experts; of opposite ones as large the positive"
     name: ClassVar[str] = "magmax"
     keeps: ClassVar[dict[str, str]] = {"M": "entry of largest magnitude"}
     order_free: ClassVar[bool] = True
     reference: ClassVar[str] = "arXiv 2407.06322"
-    differs: ClassVar[str] = "of opposite entries of one magnitude the positive; the authors keep the later one"
     scale: float = .5
 
     def add(self, kept, tau, linear, measured):

@@ -28,8 +28,9 @@ def nufilt_adam(T: Tensor, M: Tensor, own: int, protected: int, rank: int = 64,
                 steps: int = 50, lr: float = 1e-3)-> Tensor: # [m, n]: what is added to M
     "The filtered newcomer with a low-rank correction, as published"
     TP, V, R = _asked(T, M, own, protected)
-    g = torch.Generator().manual_seed(0)                              # on the CPU: the same on every device
-    A = (.02 * torch.randn(rank, T.shape[1], generator=g, dtype=T.dtype)).to(T.device).requires_grad_()
+    g = torch.Generator().manual_seed(0)                     # on the CPU: the same on every device
+    A = .02 * torch.randn(rank, T.shape[1], generator=g, dtype=T.dtype)
+    A = A.to(T.device).requires_grad_()
     B = torch.zeros(T.shape[1], rank, dtype=T.dtype, device=T.device, requires_grad=True)
     adam = torch.optim.Adam([A, B], lr=lr)
     with torch.enable_grad():
@@ -40,12 +41,13 @@ def nufilt_adam(T: Tensor, M: Tensor, own: int, protected: int, rank: int = 64,
     return TP + (T @ B @ A).detach()
 
 # %% ../../nbs/rules/13_nufilt.ipynb #65450642
-def nufilt_ridge(T: Tensor, M: Tensor, own: int, protected: int, ridge: float)-> Tensor: # [m, n]: what is added to M
+def nufilt_ridge(T: Tensor, M: Tensor, own: int, protected: int,
+                 ridge: float)-> Tensor: # [m, n]: what is added to M
     "The filtered newcomer with the ridge-regularised correction, in closed form"
     TP, V, R = _asked(T, M, own, protected)
     (U, s, _), (Q, d, H) = thin_svd(T), thin_svd(V)
     if not len(s) or not len(d): return TP
-    share = (s / s[0])[:, None] * d                                            # in units of s[0]: no squares of it
+    share = (s / s[0])[:, None] * d                          # in units of s[0]: no squares of it
     Z = share * (U.mT @ (R / s[0]) @ H.mT) / (share**2 + ridge)
     return TP + (U * s) @ Z @ Q.mT
 
@@ -67,19 +69,18 @@ class Nufilt(Rule):
     "NUFILT, data-free continual merging in the null space (arXiv 2509.21413)"
     name: ClassVar[str] = "nufilt"
     keeps: ClassVar[dict[str, str]] = {"M": "merged delta of NUFILT"}
-    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(solver=("ridge", "adam"), first=("whole", "released"))
+    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(solver=("ridge", "adam"),
+                                                         first=("whole", "released"))
     decides: ClassVar[tuple[str, ...]] = ("solver", "protected", "own", "rank", "ridge", "first")
     reference: ClassVar[str] = "arXiv 2509.21413"
-    bounds: ClassVar[dict[str, str]] = dict.fromkeys(("protected", "own", "rank"), "[1, inf)") | dict(ridge="(0, inf)")
-    differs: ClassVar[str] = ("every linear map is filtered, the release takes attention and the first MLP matrix; the "
-                              "first expert is taken whole, the release's cut is first=released; its optimiser is "
-                              "solver=adam")
+    bounds: ClassVar[dict[str, str]] = dict(protected="[1, inf)", own="[1, inf)", rank="[1, inf)",
+                                            ridge="(0, inf)")
     solver: str = "ridge" # `ridge` or `adam` (as published)
     protected: int = 128 # directions of the merged delta that the newcomer may not touch
     own: int = 8 # directions of the newcomer to give back
     rank: int = 64 # adam: of the correction
     ridge: float = .01 # ridge: penalty over the largest squared singular value
-    first: str = "whole" # the first expert: `whole`, or as `released` without its first `protected` input columns
+    first: str = "whole" # or as `released`: without its first `protected` input columns
 
     def add(self, kept, tau, linear, measured):
         "M += the filtered newcomer; the running mean where a layer is not linear"
@@ -105,7 +106,7 @@ def nufilt_by_kronecker(rule, taus, linear, statistics): # [T, p, m, n] -> [p, m
         TP, V = T - T @ V2 @ V2.mT, torch.cat([V1, V2], 1)
         R = torch.cat([(T - M - TP) @ V1, -TP @ V2], 1)
         size = torch.linalg.matrix_norm(T, 2)
-        K = torch.kron(T / size, V.mT.contiguous())                # vec(T X V) of row-major vectors, over size
+        K = torch.kron(T / size, V.mT.contiguous())         # vec(T X V) / size, row-major
         inner = K @ K.mT + rule.ridge * torch.eye(len(K), dtype=T.dtype)
         X = (K.mT @ torch.linalg.solve(inner, (R / size).flatten())).view(T.shape[1], T.shape[1])
         return M + TP + T @ X

@@ -25,8 +25,9 @@ def _report(T: Tensor, A: Tensor, p: Projection, # [m, n] each, scaled
             unit_T: float, unit_A: float)-> dict:
     a, t, d = (_dot(x, x)**.5 for x in (A, T, p.delta))
     cos = lambda x, n: _dot(x, A) / (a * n) if a * n else 0.
-    return dict(rank=p.rank, full_rank=p.full_rank, size=min(T.shape), norm_tau=t * unit_T, norm_delta=d * unit_T,
-                norm_merged=a * unit_A, removed_energy=1 - (d / t)**2 if t else 0.,
+    return dict(rank=p.rank, full_rank=p.full_rank, size=min(T.shape), norm_tau=t * unit_T,
+                norm_delta=d * unit_T, norm_merged=a * unit_A,
+                removed_energy=1 - (d / t)**2 if t else 0.,
                 cos_before=cos(T, t), cos_after=cos(p.delta, d))
 
 # %% ../../nbs/rules/02_opcm.ipynb #cd9e8b65
@@ -68,7 +69,8 @@ def opcm_by_full_svd(rule, taus, linear, statistics): # [T, p, m, n] -> [p, m, n
         for i in range(len(A)) if linear else ():
             U, s, Vt = torch.linalg.svd(A[i])
             q = int((s > RANK_TOL[s.dtype] * s[0]).sum())
-            r = q if rule.alpha >= 1 else int((s[:q].cumsum(0) <= (rule.alpha + 1e-12) * s[:q].sum()).sum())
+            inside = s[:q].cumsum(0) <= (rule.alpha + 1e-12) * s[:q].sum()
+            r = q if rule.alpha >= 1 else int(inside.sum())
             C = U.mT @ tau[i] @ Vt.mT                              # coordinates in the basis of A
             if rule.mode == "two_sided": C[:r], C[:, :r] = 0, 0
             else: C[:r, :r] = 0

@@ -21,7 +21,8 @@ from .core import AdditiveRule
 class RegMean(AdditiveRule):
     "Least squares on the inputs of each task (arXiv 2212.09849)"
     name: ClassVar[str] = "regmean"
-    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "X": "sum of input Gram matrices",
+    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors",
+                                       "X": "sum of input Gram matrices",
                                        "Y": "sum of T times its input Gram matrix"}
     decides: ClassVar[tuple[str, ...]] = ("off_diagonal",)
     needs: ClassVar[str] = "gram"
@@ -62,11 +63,13 @@ def _root(G: Tensor)-> Tensor: # [n, n] -> [n, n], whose Gram matrix is G
 @defines(Lot)
 def regmean_by_least_squares(rule, taus, linear, statistics): # [T, p, m, n] -> [p, m, n]
     if not linear: return taus.mean(0)
-    keep = rule.off_diagonal + (1 - rule.off_diagonal) * torch.eye(taus.shape[-1], dtype=taus.dtype)
-    X = [torch.eye(taus.shape[-1], dtype=taus.dtype) if G is None else _root(G.to(taus) * keep) for G in statistics]
+    I = torch.eye(taus.shape[-1], dtype=taus.dtype)
+    keep = rule.off_diagonal + (1 - rule.off_diagonal) * I
+    X = [I if G is None else _root(G.to(taus) * keep) for G in statistics]
     def one(T): # [T, m, n]
         answers = torch.cat([x @ t.mT for x, t in zip(X, T)])
-        return torch.linalg.lstsq(torch.cat(X), answers, rcond=rule.cut**.5, driver="gelsd").solution.mT
+        found = torch.linalg.lstsq(torch.cat(X), answers, rcond=rule.cut**.5, driver="gelsd")
+        return found.solution.mT
     return torch.stack([one(T) for T in taus.movedim(1, 0)])
 
 # %% ../../nbs/rules/11_regmean.ipynb #6790df46
@@ -82,7 +85,7 @@ class Fisher(AdditiveRule):
     reference: ClassVar[str] = "arXiv 2111.09832"
     bounds: ClassVar[dict[str, str]] = dict(floor="(0, inf)")
     floor: float = 1e-6 # added to the information
-    norm: str = "expert" # `expert`: divide an expert's information by its norm over the model; or `none`
+    norm: str = "expert" # divide an expert's information by its norm over the model; or `none`
 
     def terms(self, tau, linear, measured):
         "c (F + floor) and that times T; a parameter that comes without statistics counts with one"
@@ -99,6 +102,7 @@ class Fisher(AdditiveRule):
 @defines(Fisher)
 def fisher_by_weights(rule, taus, linear, statistics): # [T, ...] -> [...]
     F = torch.stack([x.to(taus) for x in statistics])
-    norms = F.flatten(1).norm(dim=1) if rule.norm == "expert" else torch.full((len(F),), 1 - rule.floor)
+    norms = F.flatten(1).norm(dim=1)
+    if rule.norm == "none": norms = torch.full_like(norms, 1 - rule.floor)
     weight = (F + rule.floor) / (norms + rule.floor).view(-1, *[1] * (F.ndim - 1))
     return (weight / weight.sum(0) * taus).sum(0)

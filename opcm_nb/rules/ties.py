@@ -21,7 +21,7 @@ def trim(x: Tensor, threshold: float)-> Tensor:
     return torch.where(x.abs().float() >= threshold, x, 0)      # thresholds are exact in fp32
 
 def elect_and_merge(up: Tensor, down: Tensor)-> Tensor:
-    "The agreeing sum: `up` (sum of positives) where it outweighs `down` (sum of negatives), and vice versa"
+    "The agreeing sum: `up` (of positives) where it outweighs `down` (of negatives), or reversed"
     total = up + down
     return torch.where(total > 0, up, torch.where(total < 0, down, 0))
 
@@ -57,7 +57,8 @@ class TiesPublished(Rule):
         return kept["M"].clone()
 
 # %% ../../nbs/rules/05_ties.ipynb #d2047c29
-_KEPT = {"P": "sum of positive entries after the trim", "N": "sum of negative entries after the trim",
+_KEPT = {"P": "sum of positive entries after the trim",
+         "N": "sum of negative entries after the trim",
          "p": "number of positive entries", "n": "number of negative entries"}
 
 # %% ../../nbs/rules/05_ties.ipynb #6a60282c
@@ -70,7 +71,6 @@ class Ties(AdditiveRule):
     decides: ClassVar[tuple[str, ...]] = ("density", "merge")
     reference: ClassVar[str] = "arXiv 2306.01708"
     bounds: ClassVar[dict[str, str]] = dict(density="(0, 1]")
-    differs: ClassVar[str] = "agreeing entries are summed, as OPCM's comparison does; the paper's mean is merge=mean"
     scale: float = .3
     density: float = .2 # share of entries kept by the trim
     merge: str = "sum" # of agreeing entries: `sum` or `mean`
@@ -87,14 +87,15 @@ class Ties(AdditiveRule):
     def terms(self, tau, linear, measured):
         "The trimmed entries by sign, and for the mean one count for each"
         tau = trim(tau, measured["tau"])
-        sums = {"P": tau.clamp(min=0), "N": tau.clamp(max=0)}
-        return sums if self.merge == "sum" else sums | {"p": (tau > 0).short(), "n": (tau < 0).short()}
+        counts = {"p": (tau > 0).short(), "n": (tau < 0).short()} if self.merge == "mean" else {}
+        return {"P": tau.clamp(min=0), "N": tau.clamp(max=0)} | counts
 
     def solve(self, kept, linear, totals):
         "Elect the sign of the total, merge what agrees"
         P, N = kept["P"], kept["N"]
-        up, down = (P, N) if self.merge == "sum" else (P / kept["p"].clamp(min=1), N / kept["n"].clamp(min=1))
-        return torch.where(P + N > 0, up, torch.where(P + N < 0, down, 0)) * self.scale
+        number = lambda s: kept[s].clamp(min=1) if self.merge == "mean" else 1
+        down = torch.where(P + N < 0, N / number("n"), 0)
+        return torch.where(P + N > 0, P / number("p"), down) * self.scale
 
 # %% ../../nbs/rules/05_ties.ipynb #41a25e6d
 @defines(Ties)

@@ -21,7 +21,7 @@ from .core import AdditiveRule
 # %% ../../nbs/rules/06_wudi.ipynb #8657a226
 @dataclass
 class GramRule(AdditiveRule):
-    "Keeps the sum of task vectors, of their Gram matrices and of their cubes, each expert weighted by 1 / |T|^2"
+    "Keeps sums of task vectors, of their Gram matrices and cubes, weighted by 1 / |T|^2"
     copies: ClassVar[int] = 22
     keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "C": "sum of T'T / |T|^2",
                                        "D": "sum of T T'T / |T|^2"}
@@ -31,7 +31,8 @@ class GramRule(AdditiveRule):
     def slot_specs(self, stack, linear, dtype):
         "S and D of the parameter's shape, C of [p, in, in]"
         if not linear: return {"S": (stack, dtype)}
-        return {"S": (stack, dtype), "C": ((stack[0], stack[2], stack[2]), dtype), "D": (stack, dtype)}
+        square = stack[0], stack[2], stack[2]
+        return {"S": (stack, dtype), "C": (square, dtype), "D": (stack, dtype)}
 
     def terms(self, tau, linear, measured):
         "T, w T'T and w T T'T"
@@ -47,11 +48,9 @@ class Wudi(GramRule):
     "WUDI merging: Adam on the interference with every expert (arXiv 2503.08099)"
     name: ClassVar[str] = "wudi"
     reference: ClassVar[str] = "arXiv 2503.08099"
-    differs: ClassVar[str] = ("every linear map is merged so, the authors take attention and MLP alone; FusionBench's "
-                              "treatment of embeddings is embeddings=matrix")
     steps: int = 300
     lr: float = 1e-5
-    embeddings: str = "mean" # `mean`, or `matrix`: other two-dimensional parameters count as linear maps
+    embeddings: str = "mean" # or `matrix`: other two-dimensional parameters count as linear maps
 
     def solve(self, kept, linear, totals):
         "Adam from S along 2 (tau C - D)"
@@ -87,13 +86,17 @@ def effective_rank(s: Tensor, # [n] singular values of a [rows, n] matrix, desce
     s = s[:min(rows, len(s))] if rows else s[:0]
     if not s.any(): return 0
     if rule == "full": return int((s > 0).sum())
-    if rule == "participation": return round(((s / s[0]).sum().square() / (s / s[0]).square().sum()).item())
+    if rule == "participation":
+        s = s / s[0]
+        return round((s.sum().square() / s.square().sum()).item())
     aspect = len(s) / max(rows, len(s))
     omega = .56 * aspect**3 - .95 * aspect**2 + 1.82 * aspect + 1.43
     return int((s > omega * s.median()).sum())
 
 # %% ../../nbs/rules/06_wudi.ipynb #fddec5c6
-def official_rank(s: Tensor, rule: str, m: int)-> int: # [n] singular values, descending; rows of one layer
+def official_rank(s: Tensor, # [n] singular values, descending
+                  rule: str, m: int # rows of one layer
+                 )-> int:
     "The rank that the released code chooses, at least one"
     n = len(s)
     if rule == "full": return n
@@ -123,15 +126,14 @@ class SwudiA(GramRule):
     name: ClassVar[str] = "swudi_a"
     reference: ClassVar[str] = "arXiv 2503.08099; gradient flow in closed form"
     bounds: ClassVar[dict[str, str]] = dict(step="(0, inf]")
-    differs: ClassVar[str] = ("a time filter, eigenvalues as they are, Gavish and Donoho's threshold for the stacked "
-                              "task vectors; the released version is code=official")
     choices: ClassVar[dict[str, tuple[str, ...]]] = GramRule.choices | dict(
-        rank=("participation", "gavish_donoho", "full"), start=("sum", "mean"), code=("ours", "official"))
+        rank=("participation", "gavish_donoho", "full"), start=("sum", "mean"),
+        code=("ours", "official"))
     step: float = 1000. # time of the flow; inf for its end
     rank: str = "participation" # `participation`, `gavish_donoho` or `full`
-    start: str = "sum" # what stays in directions that are not solved: `sum` or `mean` of the task vectors
+    start: str = "sum" # what stays where nothing is solved: `sum` or `mean` of the task vectors
     code: str = "ours" # `ours`, or `official`, which has no time filter
-    embeddings: str = "mean" # `mean`, or `matrix`: other two-dimensional parameters count as linear maps
+    embeddings: str = "mean" # or `matrix`: other two-dimensional parameters count as linear maps
 
     def _one(self, S: Tensor, C: Tensor, D: Tensor, t: int)-> Tensor: # [m, n], [n, n], [m, n]
         l, Q = eigh_descending(C.double())
@@ -153,7 +155,8 @@ def swudi_by_svd(rule, taus, linear, statistics): # [T, p, m, n] -> [p, m, n]
         moved = T[T.flatten(1).any(1)]
         if not len(moved): return T[0]
         norms = torch.linalg.vector_norm(moved, dim=(1, 2), keepdim=True)
-        _, s, Vh = torch.linalg.svd((moved / norms).flatten(0, 1), full_matrices=rule.code == "official")
+        stacked, official = (moved / norms).flatten(0, 1), rule.code == "official"
+        _, s, Vh = torch.linalg.svd(stacked, full_matrices=official)
         s = torch.cat([s, s.new_zeros(max(0, T.shape[2] - len(s)))])
         if rule.code == "official": s = s.square().clamp(min=1e-8).sqrt()
         K = (official_rank(s, rule.rank, T.shape[1]) if rule.code == "official"
@@ -161,6 +164,7 @@ def swudi_by_svd(rule, taus, linear, statistics): # [T, p, m, n] -> [p, m, n]
         l, V = s[:K].square(), Vh[:K].mT
         h = 1 if rule.code == "official" or rule.step == inf else 1 - torch.exp(-rule.step * l)
         start = T.sum(0) if rule.start == "sum" else T.mean(0)
-        pull = sum((X - start) @ (X / n).mT @ (X / n) for X, n in zip(moved, norms))   # D - S C, expert by expert
+        # D - S C, expert by expert
+        pull = sum((X - start) @ (X / n).mT @ (X / n) for X, n in zip(moved, norms))
         return start + pull @ V @ torch.diag(h / l) @ V.mT
     return per_matrix(one, taus)
