@@ -29,14 +29,19 @@ from .workspace import Newcomer, Workspace, config_of, labels_differ, solvable
 class Arrivals(Workspace):
     "How experts come in, and leave"
 
+# %% ../nbs/merging/14_arrivals.ipynb #693c5855
+@patch
+def _apart(self:Arrivals, layer: Layer, new: Newcomer)-> bool:
+    "Whether an expert's task vector begins somewhere else than at the base"
+    return new.start is not self.base and not self.ruling(layer).averages and not layer.statistic
+
 # %% ../nbs/merging/14_arrivals.ipynb #1911cac0
 @patch
 def _tau(self:Arrivals, layer: Layer, new: Newcomer, rows: slice
-        )-> tuple[Tensor, Tensor, Tensor]: # task vector; base and expert as stored
+        )-> tuple[Tensor, Tensor, Tensor, Tensor]: # task vector; base, start and expert as stored
     n, e = layer.name, new.pairs[layer.name]
     w0, w = self.base.read(n, rows), new.expert.read(e, rows)
-    whole = new.start is self.base or self.ruling(layer).averages or layer.statistic
-    before = w0 if whole else new.start.read(new.starts[n], rows)
+    before = new.start.read(new.starts[n], rows) if self._apart(layer, new) else w0
     if hasattr(new.expert.tensors, "task_vector"):
         tau = new.expert.tensors.task_vector(e, rows).to(self.device, self.dtype).expand_as(w).contiguous()
     else: tau = w.to(self.device, self.dtype, copy=True).sub_(before.to(self.device, self.dtype))
@@ -45,13 +50,14 @@ def _tau(self:Arrivals, layer: Layer, new: Newcomer, rows: slice
     tau = split_stack(layer, tau)
     if self.pre and not layer.statistic:
         with solvable(n): tau = self.pre(tau, layer.linear, tensor_digest(w))
-    return tau, w0, w
+    return tau, w0, before, w
 
 # %% ../nbs/merging/14_arrivals.ipynb #ab3956ab
 @dataclass
 class _Seen:
     "What one pass over a parameter of an expert finds"
     base: Digest | str # in the end the hexadecimal, which travels between processes
+    start: Digest | str # empty where that is the base
     expert: Digest | str
     brought: str = "" # digest of its statistics
     moved: bool = False # whether the expert differs from its start
@@ -63,11 +69,13 @@ class _Seen:
 @patch
 def _fold_one(self:Arrivals, layer: Layer, step: str, new: Newcomer, write, measured: dict)-> _Seen:
     n, e, fold = layer.name, new.pairs[layer.name], getattr(self.ruling(layer), step)
-    seen = _Seen(Digest(self.base.specs[n]), Digest(new.expert.specs[e]))
+    start = Digest(new.start.specs[new.starts[n]]) if self._apart(layer, new) else ""
+    seen = _Seen(Digest(self.base.specs[n]), start, Digest(new.expert.specs[e]))
     for piece, rows in self.pieces(layer):
         with self.room.hold(self.need(piece)):
-            kept, (tau, w0, w) = self._slots(piece, None, rows), self._tau(piece, new, rows)
+            kept, (tau, w0, before, w) = self._slots(piece, None, rows), self._tau(piece, new, rows)
             seen.base.update(w0), seen.expert.update(w)
+            if seen.start: seen.start.update(before)
             square = sum_squares(tau)
             seen.moved |= square > 0
             if not layer.statistic: seen.square += square
@@ -75,7 +83,7 @@ def _fold_one(self:Arrivals, layer: Layer, step: str, new: Newcomer, write, meas
             with solvable(n): diagnostics = fold(kept, tau, layer.linear, here) or []
             seen.rows += [dict(layer=n, part=len(seen.rows) + i, **row) for i, row in enumerate(diagnostics)]
             self._keep(layer, new.expert, kept, lambda slot, x: write(f"{slot}.{n}", x, rows.start or 0), seen)
-    seen.base, seen.expert = str(seen.base), str(seen.expert)
+    seen.base, seen.start, seen.expert = map(str, (seen.base, seen.start, seen.expert))
     return seen
 
 # %% ../nbs/merging/14_arrivals.ipynb #05e14a32
@@ -125,7 +133,9 @@ def _fold(self:Arrivals, step: str, new: Newcomer, write, progress: bool)-> dict
 
 # %% ../nbs/merging/14_arrivals.ipynb #3ba0aab9
 def _hash(seen: dict[str, _Seen], of: str)-> str:
-    return content_hash({n: str(d) for n, s in seen.items() if (d := getattr(s, of))})
+    "Of all that was seen of the base, the start, the expert or its statistics; empty if there were none"
+    digests = {n: str(d) for n, s in seen.items() if (d := getattr(s, of))}
+    return content_hash(digests) if digests else ""
 
 def _squares(seen: dict[str, _Seen])-> dict[str, float]:
     "Squared norm of each slot over the whole model"
@@ -190,7 +200,7 @@ def _arrived(self:Arrivals, new: Newcomer, name: str, seen: dict[str, _Seen], fo
     norm, t = math.sqrt(math.fsum(s.square for s in seen.values())), old["totals"]["t"] + 1
     record = dict(name=name, source=expert.source, revision=expert.revision, hash=digest, norm=norm,
                   squares=_squares(seen), when=datetime.now(timezone.utc).isoformat(timespec="seconds"))
-    if new.start is not self.base: record["start"] = new.start.source
+    if new.start is not self.base: record |= dict(start=new.start.source, start_hash=_hash(seen, "start"))
     if any(s.brought for s in seen.values()): record["statistics"] = _hash(seen, "brought")
     if not any(s.moved for s in seen.values()): record["note"] = "equal to the base"
     elif norm == 0: record["note"] = "only running means and variances differ"
@@ -230,20 +240,30 @@ def _check_precision(self:Arrivals, before: dict[str, float], after: dict[str, f
         note(f"{expert.source}: was so much larger than what is left that this is now wrong by {min(error, 1):.0%} or so; add "
              "the others anew to a new state, in float64 if such experts may leave again")
 
+# %% ../nbs/merging/14_arrivals.ipynb #19a54345
+@patch
+def _find(self:Arrivals, expert: Checkpoint, digest: str, brought: str, start: str)-> dict:
+    "The record of the last arrival of an expert with these statistics and this start"
+    arrivals = self.state.manifest["arrivals"]
+    found = [a for a in arrivals if a["hash"] == digest and a.get("statistics", "") == brought]
+    if not found:
+        raise OpcmError(f"{expert.source}: its content was never added{' with these statistics' if brought else ''}, "
+                        f"so there is nothing to remove; in are {', '.join(a['name'] for a in arrivals) or 'no experts'}")
+    same = [a for a in found if a.get("start_hash", "") == start]
+    if not same:
+        model = found[-1].get("start")
+        raise OpcmError(f"{expert.source}: came in as what it learned from {model or 'the base'}; "
+                        + ("say where that model is with start= (--start)" if model else "leave start= (--start) out"))
+    return same[-1]
+
 # %% ../nbs/merging/14_arrivals.ipynb #d0276b06
 @patch
 def _left(self:Arrivals, expert: Checkpoint, seen: dict[str, _Seen], gone: list):
     "The manifest after a departure, unless the expert is not in"
-    old, digest, brought = self.state.manifest, _hash(seen, "expert"), any(s.brought for s in seen.values())
+    old = self.state.manifest
     self._check_base(_hash(seen, "base"))
-    found = [a for a in old["arrivals"] if a["hash"] == digest
-             and a.get("statistics") == (_hash(seen, "brought") if brought else None)]
-    if not found:
-        raise OpcmError(f"{expert.source}: its content was never added{' with these statistics' if brought else ''}, "
-                        "so there is nothing to remove; "
-                        f"in are {', '.join(a['name'] for a in old['arrivals']) or 'no experts'}")
-    gone.append(found[-1])
-    left = [a for a in old["arrivals"] if a is not found[-1]]
+    gone.append(self._find(expert, *(_hash(seen, of) for of in ("expert", "brought", "start"))))
+    left = [a for a in old["arrivals"] if a is not gone[0]]
     self._check_precision(old["totals"]["squares"], _squares(seen), expert, left)
     totals = dict(t=len(left), sum_norm=math.fsum(a["norm"] for a in left), squares=_squares(seen))
-    return {**old, "totals": totals, "arrivals": left, "removed": [*old.get("removed", []), found[-1]["name"]]}, []
+    return {**old, "totals": totals, "arrivals": left, "removed": [*old.get("removed", []), gone[0]["name"]]}, []

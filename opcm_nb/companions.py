@@ -16,17 +16,17 @@ from .disk import OpcmError
 RECORD = "opcm_expert.json" # how an expert was trained; it does not describe a merged model
 
 _WEIGHTS = ("safetensors bin pt pth ckpt msgpack h5 onnx onnx_data gguf ggml ot tflite npz npy pdparams mlmodel engine "
-            "index.json")
+            "pkl index.json")
 _OTHERS = "md png jpg jpeg gif svg webp mp4 wav mp3 flac pdf csv parquet arrow jsonl zip tar gz xz 7z log lock"
 NO_COMPANIONS = tuple(f".{s}" for s in f"{_WEIGHTS} {_OTHERS}".split()) # suffixes of top-level files
 _TRAINING = ("optimizer", "scheduler", "rng_state", "scaler", "training_args", "trainer_state", "events.out.tfevents",
-             "all_results", "train_results", "eval_results")
+             "all_results", "train_results", "eval_results", "random_states", "latest", "zero_to_fp32")
 LARGEST = 100 << 20 # bytes; the largest tokenizers have a third of that
 
 def is_companion(name: str # of a file at the top of a checkpoint's folder
                 )-> bool:
     "Whether an export needs it, as far as its name tells"
-    if name.endswith(".py"): return True                                     # code of the model's own
+    if name.endswith(".py"): return name != "zero_to_fp32.py"                # code of the model's own
     return not (name.startswith((".", *_TRAINING)) or name in (RECORD, "adapter_config.json")
                 or name.lower().endswith(NO_COMPANIONS))
 
@@ -91,7 +91,7 @@ def head_prefixes(names: list[str], # of parameters
     named = model_class(config)
     if any(word in named for word in _TASK) and len(tops) > 1:
         body = max(tops, key=tops.get)                                  # everything beside the encoder
-        return [f"{t}." for t in tops if t != body]
+        return [t if t in names else f"{t}." for t in tops if t != body]
     if named: return []
     timm = section(config, "pretrained_cfg").get("classifier")
     if timm and config.get("num_classes", 1): return [f"{t}." for t in (timm if isinstance(timm, list) else [timm])]

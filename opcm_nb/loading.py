@@ -8,11 +8,12 @@ __all__ = ['HUB_ID', 'find_state_dict', 'strip_wrappers', 'load_pickled', 'weigh
 
 # %% ../nbs/merging/08_loading.ipynb #4d5c4138
 import argparse
+import codecs
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 import numpy as np
 import torch
@@ -25,19 +26,33 @@ from .disk import OpcmError, first_line, note
 from .tensorfiles import SafeTensors
 
 # %% ../nbs/merging/08_loading.ipynb #d4e3e8f7
-_NESTS, _PREFIXES = ("state_dict", "model_state_dict", "model", "module"), ("module.", "_orig_mod.")
+_NESTS = ("state_dict", "model_state_dict", "model", "module", "model_state", "model_weights", "weights", "network", "net",
+          "params")
+_PREFIXES = ("module.", "_orig_mod.")
 _AVERAGED = ("state_dict_ema", "model_ema")             # what timm loads when a checkpoint has both
 _ALONE = ("ema", "ema_state_dict", "model_ema_state_dict", "ema_model", "teacher", "student", "averaged_model",
-          "swa_model")                                   # believed where nothing else is there
-_APART = re.compile("optim|sched|scaler|fp32|master")    # what training needs to go on
+          "swa_model", "params_ema")                             # believed where nothing else is there
+# what training needs to go on, or knows about weights
+_APART = re.compile(r"opt|sched|scaler|fp32|master|fisher|importance|grad|mask|moment|sq_mean|variance")
 
 def _weight_sets(d, path: str = "", depth: int = 3)-> Iterator[tuple[str, Mapping | list]]:
     "Mappings and lists of tensors in a training checkpoint, each with the keys that lead there"
-    items = d.items() if isinstance(d, Mapping) else enumerate(d)
-    inner = [(f"{path}.{k}".strip("."), x) for k, x in items if not _APART.search(str(k))]
-    if any(isinstance(x, Tensor) for _, x in inner): yield path, d
-    for key, x in inner:
-        if depth and isinstance(x, (Mapping, list, tuple)): yield from _weight_sets(x, key, depth - 1)
+    items = list(d.items() if isinstance(d, Mapping) else enumerate(d))
+    if any(isinstance(x, Tensor) for _, x in items): yield path, d
+    for k, x in items:
+        apart = _APART.search(str(k)) or (isinstance(d, Mapping) and isinstance(k, int))
+        if depth and not apart and isinstance(x, (Mapping, list, tuple)):
+            yield from _weight_sets(x, f"{path}.{k}".strip("."), depth - 1)
+
+# %% ../nbs/merging/08_loading.ipynb #fc348c54
+def _tensors(d: Mapping)-> dict[str, Tensor]:
+    return strip_wrappers({k: x for k, x in d.items() if isinstance(x, Tensor) and isinstance(k, str)})
+
+def _copied(other: dict[str, Tensor], own: dict[str, Tensor])-> bool:
+    "Whether two sets of weights are one, up to rounding of the narrower"
+    both = [(x, own[k]) for k, x in other.items() if k in own]
+    narrow = lambda x, y: min((x.dtype, y.dtype), key=lambda d: d.itemsize)
+    return bool(both) and all(torch.equal(x.to(narrow(x, y)), y.to(narrow(x, y))) for x, y in both)
 
 # %% ../nbs/merging/08_loading.ipynb #ac25787d
 def _shapes(weights)-> Counter:
@@ -52,15 +67,14 @@ def _rivals(d: Mapping, chosen: str)-> list[str]:
     for path, other in _weight_sets({k: x for k, x in d.items() if k != chosen}):
         found = _shapes(other)
         if 2 * found.total() < shapes.total() or found - shapes: continue
-        copied = isinstance(other, Mapping) and all(torch.equal(x, own[k]) for k, x in other.items()
-                                                    if isinstance(x, Tensor) and k in own)
-        if not (copied and set(other) & set(own)): out.append(path)
+        if not (isinstance(other, Mapping) and _copied(_tensors(other), _tensors(own))): out.append(path)
     return out
 
 # %% ../nbs/merging/08_loading.ipynb #1bccf725
 def _nested(d: Mapping, source: str)-> Mapping | None:
     "The weights inside a training checkpoint, if that is what this is"
-    chosen = next((k for k in (*_AVERAGED, *_NESTS, *_ALONE) if isinstance(d.get(k), Mapping)), None)
+    holds = lambda x: isinstance(x, Mapping) and any(isinstance(v, (Tensor, Mapping)) for v in x.values())
+    chosen = next((k for k in (*_AVERAGED, *_NESTS, *_ALONE) if holds(d.get(k))), None)
     rivals = _rivals(d, chosen) if chosen else []
     library = "timm" if chosen in _AVERAGED else "Lightning" if rivals == ["current_model_state"] else ""
     if rivals and library:
@@ -88,9 +102,10 @@ def strip_wrappers(d: dict[str, Tensor])-> dict[str, Tensor]:
     return d
 
 # %% ../nbs/merging/08_loading.ipynb #65cd2bd0
-# objects that training checkpoints hold and that run nothing: command lines, numbers
-_HARMLESS = [argparse.Namespace, np.dtype, type(np.dtype("float64")), type(np.dtype("int64")), type(np.dtype("float32")),
-             np.float64(0).__reduce__()[0]]
+# objects that training checkpoints hold and that run nothing: command lines, paths, numbers, arrays
+_HARMLESS = [argparse.Namespace, defaultdict, int, PosixPath, np.ndarray, np.dtype, np.float64(0).__reduce__()[0],
+             np.zeros(1).__reduce__()[0], codecs.encode,
+             *{type(np.dtype(t)) for t in ("bool", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")}]
 
 def _load(path: Path)-> Mapping:
     with torch.serialization.safe_globals(_HARMLESS):
@@ -104,9 +119,11 @@ def load_pickled(path: Path)-> dict[str, Tensor]:
     try: d = _load(path)
     except FileNotFoundError: raise OpcmError(f"{path}: no such file") from None
     except Exception as e:
-        why = "it holds objects, which could be code" if "Weights only" in str(e) else first_line(e)
-        raise OpcmError(f"{path}: cut short, or more than plain weights ({why}); copy it again, or save "
-                        "`model.state_dict()` instead of the model") from None
+        if "Weights only" in str(e):
+            kinds = ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(path)[:3])
+            raise OpcmError(f"{path}: more than plain weights; it holds objects, which could be code ({kinds}); save "
+                            "`model.state_dict()` alone") from None
+        raise OpcmError(f"{path}: cut short, or no file of weights ({first_line(e)}); copy it again") from None
     if not isinstance(d, Mapping): raise OpcmError(f"{path}: holds a {type(d).__name__}, not a state dict")
     return strip_wrappers(find_state_dict(d, str(path)))
 
@@ -221,6 +238,7 @@ def open_checkpoint(source # path, hub id, `open_clip:NAME/TAG`, state dict, mod
     if isinstance(source, Mapping):
         return Checkpoint("state dict in memory", find_state_dict(source, "state dict in memory"))
     text = str(source)
+    if not text: raise OpcmError("which model? an empty name names none")
     if text.startswith("open_clip:"): return _open_clip(text)
     path = Path(text).expanduser().absolute()      # links stay links: the hub's cache hides suffixes behind them
     if path.exists(): return _open_path(path, str(path))

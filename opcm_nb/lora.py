@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .adapters import Adapter, adapter_folder, as_stored, open_adapter, place
+from .adapters import Adapter, adapter_folder, flips, open_adapter, place
 from .checkpoints import Checkpoint, content_hash, tensor_digest
 from .companions import section
 from .disk import OpcmError, guarded, publish_folder, scratch_folder
@@ -122,8 +122,9 @@ def _tower(config: dict)-> str:
     return "" if "For" in kind else kind
 
 def _copies(adapter: Adapter)-> dict[str, str]:
-    "Digests of PEFT's copies of the base's embeddings, to be compared with the base when it is read"
-    return {site: tensor_digest(adapter.tensors[n].float()) for site, n in adapter.embeddings.items()}
+    "Digests of PEFT's copies of the base's embeddings, with their dtypes, to be compared with the base when it is read"
+    copies = {site: adapter.tensors[n] for site, n in adapter.embeddings.items()}
+    return {f"{site} {str(x.dtype).removeprefix('torch.')}": tensor_digest(x) for site, x in copies.items()}
 
 def _same_part(adapter: Adapter, manifest: dict):
     "Refuse an adapter of another tower than those before it"
@@ -205,9 +206,12 @@ def factors(self:AdapterMerger)-> Iterator[tuple[str, Tensor, Tensor]]: # parame
 
 # %% ../nbs/merging/16_lora.ipynb #4d4889f0
 def _check_copies(copies: dict[str, str], base: Checkpoint, names: dict[str, str]):
-    for n, site in names.items():
-        if site in copies and copies[site] != tensor_digest(base.read(n).float()):
-            raise OpcmError(f"{base.source}: its {n} is not the one that the adapters brought; give their base with base=")
+    found = {site: n for n, site in names.items()}
+    for key, digest in copies.items():
+        site, dtype = key.rsplit(" ", 1)
+        if site in found and tensor_digest(base.read(found[site]).to(getattr(torch, dtype))) != digest:
+            raise OpcmError(f"{base.source}: its {found[site]} is not the one that the adapters brought; give their base "
+                            "with base=")
 
 # %% ../nbs/merging/16_lora.ipynb #d56ac182
 @patch
@@ -224,13 +228,15 @@ def export(self:AdapterMerger, out: Path | str, # a folder or a weight file
     names = place({site: (len(L), R.shape[1]) for site, (L, R) in found.items()},
                   {n: base.specs[n].shape for n in base.parameters()}, "these adapters", base.source)
     _check_copies(self.state.manifest.get("copies", {}), base, names)
+    shapes, flag = {n: s.shape for n, s in base.specs.items()}, bool(self.state.manifest["config"].get("fan_in_fan_out"))
+    flipped = flips(names, {site: (len(L), R.shape[1]) for site, (L, R) in found.items()}, shapes, flag)
     def tensors():
         for n in base.specs:
             if n in base.aliases: continue
             x = base.read(n)
             if n in names:
-                L, R = as_stored(*found[names[n]], base.specs[n].shape)
-                x = (x.double() + L @ R).to(x.dtype)
+                L, R = found[names[n]]
+                x = (x.double() + ((L @ R).mT if n in flipped else L @ R)).to(x.dtype)
                 if not math.isfinite(sum_squares(x)):
                     raise OpcmError(f"{n} does not fit into {x.dtype}; give a wider base with base=")
             yield base.group(n), x

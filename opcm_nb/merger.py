@@ -83,7 +83,7 @@ def _merged_piece(self:ContinualMerger, layer: Layer, rows: slice, rule: Rule, w
     "Base plus merged delta, of a parameter or of rows of it"
     rule, n = self.ruling(layer, rule), layer.name
     with solvable(n): delta = join_stack(layer, rule.solve(self._slots(layer, rule, rows), layer.linear, self.totals))
-    self.merged_squares.append(sum_squares(delta))
+    if not layer.statistic: self.merged_squares.append(sum_squares(delta))
     w = w0.to(self.device, torch.promote_types(w0.dtype, self.dtype), copy=True).add_(delta)
     if math.isfinite(sum_squares(w)): return w.clamp_(min=0) if layer.statistic and "var" in n.rpartition(".")[2] else w
     if not math.isfinite(sum_squares(w0)):

@@ -42,7 +42,8 @@ def float_dtype(name, allowed=("float32", "float64"))-> torch.dtype:
 
 def _layer(base: Checkpoint, name: str)-> Layer:
     "The role of a parameter: what is tied to an embedding is an embedding under any name"
-    roles = [classify(g, base.specs[name].shape) for g in base.group(name)]
+    shapes = {n: s.shape for n, s in base.specs.items()} if "c_proj" in name else {}
+    roles = [classify(g, base.specs[name].shape, shapes) for g in base.group(name)]
     return replace(next((r for r in roles if not r.linear), roles[0]), name=name)
 
 def wide_enough(base: Checkpoint, only: str, exclude: str)-> str:
@@ -120,8 +121,8 @@ def _about_heads(base: Checkpoint, only: str, exclude: str)-> dict:
     heads = [p for p in head_prefixes(merged, config_of(base)) if any(n.startswith(p) for n in merged)]
     if heads:
         parts = ",".join(heads)
-        note(f"{base.source}: {parts} is the head of a task, and the experts' heads will be merged into one; if they were "
-             f"trained on different tasks, keep the heads apart with exclude={parts!r} (--exclude {parts})")
+        note(f"{base.source}: {parts} looks like the head of one task, and the experts' heads will be merged into "
+             f"one; if they were trained on different tasks, keep the heads apart with exclude={parts!r} (--exclude {parts})")
     return dict(heads=heads, labels=labels(config_of(base))) if heads else {}
 
 # %% ../nbs/merging/13_workspace.ipynb #9e170f3a

@@ -66,6 +66,7 @@ class ActMat(SquaresRule):
                                        "H": "sum of T T'T",
                                        "unit": "what G and H measure task vectors in"}
     reference: ClassVar[str] = "arXiv 2604.01329"
+    bounds: ClassVar[dict[str, str]] = dict(cut="[0, 1)", ridge="[0, inf)")
     cut: float = 1e-6 # eigenvalues below this share of the largest are left out
     ridge: float = 0. # added to the eigenvalues, relative to their mean
 
@@ -100,7 +101,7 @@ class Tact(ActMat):
                                        "unit": "what J and K measure task vectors in"}
     decides: ClassVar[tuple[str, ...]] = ("share",)
     reference: ClassVar[str] = "TACT"
-    bounds: ClassVar[dict[str, str]] = dict(share="(0, 1]")
+    bounds: ClassVar[dict[str, str]] = ActMat.bounds | dict(share="(0, 1]")
     share: float = .5 # of entries that make the covariance
 
     def terms(self, tau, linear, measured):

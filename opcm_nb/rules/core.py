@@ -7,7 +7,7 @@ __all__ = ['Totals', 'within', 'check_settings', 'Rule', 'AdditiveRule', 'can_so
 
 # %% ../../nbs/rules/00_core.ipynb #3f719c53
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import ClassVar
 
 import torch
@@ -45,9 +45,13 @@ def check_settings(rule):
     for key, words in rule.choices.items():
         if (x := getattr(rule, key)) not in words:
             raise ValueError(f"{key} is {', '.join(words[:-1])} or {words[-1]}, not {x!r}")
-    for key, interval in rule.bounds.items():
+    numbers = {f.name: "(-inf, inf)" for f in fields(rule) if isinstance(f.default, (int, float))}
+    for key, interval in (numbers | rule.bounds).items():
         if not within(x := getattr(rule, key), interval):
             raise ValueError(f"{key} must lie in {interval}, got {x}")
+    for f in fields(rule):
+        if type(f.default) is int and int(x := getattr(rule, f.name)) != x:
+            raise ValueError(f"{f.name} is a whole number, not {x}")
 
 # %% ../../nbs/rules/00_core.ipynb #6b517f55
 @dataclass

@@ -8,7 +8,7 @@ __all__ = ['RULES', 'PRESTEPS', 'BLOCK', 'DIFFERENCES', 'split_settings', 'make_
 
 # %% ../../nbs/rules/17_registry.ipynb #90596677
 from dataclasses import fields
-from math import inf, isfinite, prod
+from math import prod
 
 from .ace import Ace
 from .actmat import ActMat, Tact
@@ -37,8 +37,10 @@ def split_settings(text: str # such as opcm:alpha=.9,mode=block
                   )-> tuple[str, dict]: # name, settings
     "A name and the settings that follow it"
     name, _, given = text.partition(":")
-    pairs = (item.partition("=") for item in filter(None, given.split(",")))
-    return name, {key.strip(): _number(value.strip()) for key, _, value in pairs}
+    pairs = [item.partition("=") for item in filter(None, given.split(","))]
+    settings = {key.strip(): _number(value.strip()) for key, _, value in pairs}
+    if len(settings) < len(pairs): raise ValueError(f"{text}: the same setting twice")
+    return name, settings
 
 def _number(text: str):
     try: return float(text)
@@ -53,8 +55,7 @@ def _make(kinds: dict, what: str, text: str, settings: dict):
         if key not in known:
             raise ValueError(f"{what} {name} has no setting {key!r}; it has "
                              f"{', '.join(known) or 'none'}")
-        number = isinstance(value, (int, float)) and (isfinite(value) or value == inf)
-        if isinstance(known[key], (int, float)) and not number:
+        if isinstance(known[key], (int, float)) and not isinstance(value, (int, float)):
             raise ValueError(f"{what} {name}: {key} is a number, not {value!r}")
     return kinds[name](**given)
 

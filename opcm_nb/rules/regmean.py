@@ -27,6 +27,7 @@ class RegMean(AdditiveRule):
     decides: ClassVar[tuple[str, ...]] = ("off_diagonal",)
     needs: ClassVar[str] = "gram"
     reference: ClassVar[str] = "arXiv 2212.09849"
+    bounds: ClassVar[dict[str, str]] = dict(off_diagonal="[0, 1]", cut="[0, 1)")
     off_diagonal: float = .95 # factor on the off-diagonals of each Gram matrix
     cut: float = 1e-8 # eigenvalues below this share of the largest are left out
 

@@ -99,6 +99,7 @@ class IsoCTS(TsvM):
     order_free: ClassVar[bool] = False
     copies: ClassVar[int] = 20
     reference: ClassVar[str] = "arXiv 2502.04959, approximate stream"
+    bounds: ClassVar[dict[str, str]] = dict(common="[0, 1]")
     common: float = .8 # share of the directions that tasks have in common
 
     def slot_specs(self, stack, linear, dtype):

@@ -48,6 +48,7 @@ class Wudi(GramRule):
     "WUDI merging: Adam on the interference with every expert (arXiv 2503.08099)"
     name: ClassVar[str] = "wudi"
     reference: ClassVar[str] = "arXiv 2503.08099"
+    bounds: ClassVar[dict[str, str]] = dict(steps="[0, inf)", lr="(0, inf)")
     steps: int = 300
     lr: float = 1e-5
     embeddings: str = "mean" # or `matrix`: other two-dimensional parameters count as linear maps
