@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DATA', 'TASKS', 'IMAGES', 'RULES', 'demo_model', 'features', 'class_mean_head', 'top1', 'demo_task', 'demo_stream',
-           'reference_rows', 'plot_accuracy', 'opcm_demo']
+           'checkpoint_accuracy', 'reference_rows', 'plot_accuracy', 'opcm_demo']
 
 # %% ../nbs/evaluation/10_demo.ipynb #d6649109
 import json
@@ -74,16 +74,20 @@ def demo_stream(rule: str, tasks: tuple[str, ...] = TASKS, # in order of arrival
         accuracy.append([top1(model, d["images"], d["labels"], d["head"]) for d in list(data.values())[:t]])
     return merger, accuracy
 
+# %% ../nbs/evaluation/10_demo.ipynb #4da4e0ac
+def checkpoint_accuracy(folder: Path, task: str)-> float:
+    "Accuracy on a task of a checkpoint as timm loads it"
+    data = demo_task(task)
+    return top1(demo_model(folder), data["images"], data["labels"], data["head"])
+
 # %% ../nbs/evaluation/10_demo.ipynb #e66c5291
 RULES = {"OPCM": dict(rule="opcm"), "average": dict(rule="average"), "task arithmetic": dict(rule="task_arithmetic"),
          "TIES, as published": dict(rule="ties_published"), "TIES, exact stream": dict(rule="ties")}
 
 def reference_rows()-> list[dict]:
     "Base and individual experts on every task: where merging starts, and what it cannot pass"
-    tests = {t: demo_task(t) for t in TASKS}
-    score = lambda folder, d: top1(demo_model(folder), d["images"], d["labels"], d["head"])
-    base = [score(DATA / "base", d) for d in tests.values()]
-    own = [score(DATA / "experts" / t, d) for t, d in tests.items()]
+    base = [checkpoint_accuracy(DATA / "base", t) for t in TASKS]
+    own = [checkpoint_accuracy(DATA / "experts" / t, t) for t in TASKS]
     return [dict(model=n, ACC=sum(a) / len(a), BWT="") | dict(zip(TASKS, a))
             for n, a in (("base", base), ("own expert", own))]
 
@@ -115,12 +119,13 @@ def opcm_demo(out:str="opcm_demo_out", # Folder for the state, the merged checkp
         acc, bwt = average_accuracy(curves[name]), backward_transfer(curves[name])
         rows.append(dict(model=name, ACC=acc, BWT=bwt) | dict(zip(TASKS, curves[name][-1])))
         print(f"{name}: merged and evaluated", flush=True)
-        if name == "OPCM": merger.export(out / "merged", overwrite=True)
+        if name == "OPCM": merged = merger.export(out / "merged", overwrite=True)
+    loaded = sum(checkpoint_accuracy(merged, t) for t in TASKS) / len(TASKS)
     write_rows(out / "results.csv", rows)
     plot_accuracy(curves, out / "accuracy.png")
     percent = lambda v: f"{100 * v:.1f}" if isinstance(v, float) else v
     print("\nAccuracy (%) on held-out images after the last arrival; ACC is their mean, BWT the mean change since a "
           "task's own arrival\n")
     print(text_table([{k: percent(v) for k, v in r.items()} for r in rows]))
-    print(f"\nmerged model  {out / 'merged'}\nstate         {out / 'state'}  (opcm_status {out / 'state'})\n"
+    print(f"\nmerged model  {merged}  (ACC {percent(loaded)} as timm loads it)\nstate         {out / 'state'}  (opcm_status {out / 'state'})\n"
           f"table         {out / 'results.csv'}\nplot          {out / 'accuracy.png'}")
