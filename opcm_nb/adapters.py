@@ -204,16 +204,18 @@ def check_copies(adapter: Adapter, base: Checkpoint, placed: dict[str, str]):
         if own and not torch.equal(adapter.tensors[own], base.read(n).to(adapter.tensors[own].dtype)):
             raise OpcmError(f"{adapter.source}: brings its own {site}, which is not the one of {base.source}; {_FULL}")
 
-def check_part(adapter: Adapter, base: Checkpoint, placed: dict[str, str]):
+def check_part(config: dict, # of the adapter
+               who: str, # for the message
+               base: Checkpoint, placed: dict[str, str]):
     "Refuse an adapter that was trained on another tower than the one that its names would do for"
-    trained_on = str(section(adapter.config, "auto_mapping").get("base_model_class") or "")
+    trained_on = str(section(config, "auto_mapping").get("base_model_class") or "")
     is_a = model_class(read_json(base.folder / "config.json")) if base.folder else ""
     for n, site in placed.items():
         longer = n.endswith(site)
         more, less = n.removesuffix(site), site.removesuffix(n)
         wrong = other_part(more, trained_on) if longer and more else other_part(less, is_a) if less else False
         if wrong or (n == site and other_part(trained_on, is_a)):
-            raise OpcmError(f"{adapter.source}: {site} would go into {n} of {base.source}, but it was trained on "
+            raise OpcmError(f"{who}: {site} would go into {n} of {base.source}, but it was trained on "
                             f"{trained_on if longer else less}; merge it in a state of that part")
 
 # %% ../nbs/merging/12_adapters.ipynb #ee37db1f
@@ -224,7 +226,7 @@ class _Tuned(Mapping):
         merged = {g: base.specs[g].shape for n in base.parameters(only, exclude) for g in base.group(n)}
         what = f"the part of {base.source} that is merged here" if only or exclude else base.source
         placed = place(adapter.shapes(), merged, adapter.source, what)
-        check_part(adapter, base, placed)
+        check_part(adapter.config, adapter.source, base, placed)
         check_copies(adapter, base, placed)
         self.sites = {base.aliases.get(n, n): site for n, site in placed.items()}
         shapes, flag = {n: s.shape for n, s in base.specs.items()}, bool(adapter.config.get("fan_in_fan_out"))

@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .adapters import Adapter, adapter_folder, flips, open_adapter, place
+from .adapters import Adapter, adapter_folder, check_part, flips, open_adapter, place
 from .checkpoints import Checkpoint, content_hash, tensor_digest
 from .companions import section
 from .disk import OpcmError, guarded, publish_folder, scratch_folder
@@ -225,11 +225,12 @@ def export(self:AdapterMerger, out: Path | str, # a folder or a weight file
     base, out = open_checkpoint(base or recorded(self.state.manifest["base"]["source"])), Path(out)
     check_destination(out, overwrite, [p for p in (base.folder, self.state.path) if p])
     found = {site: (L, R) for site, L, R in self.factors()}
-    names = place({site: (len(L), R.shape[1]) for site, (L, R) in found.items()},
-                  {n: base.specs[n].shape for n in base.parameters()}, "these adapters", base.source)
+    config, given = self.state.manifest["config"], {site: (len(L), R.shape[1]) for site, (L, R) in found.items()}
+    names = place(given, {n: base.specs[n].shape for n in base.parameters()}, "these adapters", base.source)
+    check_part(config, "these adapters", base, names)
     _check_copies(self.state.manifest.get("copies", {}), base, names)
-    shapes, flag = {n: s.shape for n, s in base.specs.items()}, bool(self.state.manifest["config"].get("fan_in_fan_out"))
-    flipped = flips(names, {site: (len(L), R.shape[1]) for site, (L, R) in found.items()}, shapes, flag)
+    shapes = {n: s.shape for n, s in base.specs.items()}
+    flipped = flips(names, given, shapes, bool(config.get("fan_in_fan_out")))
     def tensors():
         for n in base.specs:
             if n in base.aliases: continue
