@@ -114,14 +114,18 @@ def _load(path: Path)-> Mapping:
             if "mmap can only be used" not in str(e): raise
             return torch.load(path, map_location="cpu", weights_only=True)   # the format before 1.6
 
+def _objects(path: Path)-> str:
+    "The first objects in a pickle that are no weights, where torch can tell (it cannot in the format before 1.6)"
+    try: return f" ({', '.join(torch.serialization.get_unsafe_globals_in_checkpoint(path)[:3])})"
+    except Exception: return ""
+
 def load_pickled(path: Path)-> dict[str, Tensor]:
     "The state dict in a .pt, .pth or .bin file"
     try: d = _load(path)
     except FileNotFoundError: raise OpcmError(f"{path}: no such file") from None
     except Exception as e:
         if "Weights only" in str(e):
-            kinds = ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(path)[:3])
-            raise OpcmError(f"{path}: more than plain weights; it holds objects, which could be code ({kinds}); save "
+            raise OpcmError(f"{path}: more than plain weights; it holds objects, which could be code{_objects(path)}; save "
                             "`model.state_dict()` alone") from None
         raise OpcmError(f"{path}: cut short, or no file of weights ({first_line(e)}); copy it again") from None
     if not isinstance(d, Mapping): raise OpcmError(f"{path}: holds a {type(d).__name__}, not a state dict")
