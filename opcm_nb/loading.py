@@ -7,15 +7,12 @@ __all__ = ['HUB_ID', 'find_state_dict', 'strip_wrappers', 'load_pickled', 'weigh
            'open_checkpoint', 'recorded', 'write_config']
 
 # %% ../nbs/merging/08_loading.ipynb #4d5c4138
-import argparse
-import codecs
 import json
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PosixPath
+from pathlib import Path
 
-import numpy as np
 import torch
 from huggingface_hub import snapshot_download
 from torch import Tensor, nn
@@ -102,11 +99,22 @@ def strip_wrappers(d: dict[str, Tensor])-> dict[str, Tensor]:
     return d
 
 # %% ../nbs/merging/08_loading.ipynb #65cd2bd0
-# objects that training checkpoints hold and that run nothing: command lines, paths, numbers, arrays
-_HARMLESS = [argparse.Namespace, defaultdict, int, PosixPath, np.ndarray, np.dtype, np.float64(0).__reduce__()[0],
-             np.zeros(1).__reduce__()[0], codecs.encode,
-             *{type(np.dtype(t)) for t in ("bool", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")}]
+class _Unread:
+    "Stands for an object of a training checkpoint: what it holds is not looked at, its own code does not run"
+    def __new__(cls, *args, **kw): return object.__new__(cls)
+    def __init__(self, *args, **kw): pass
+    def __setstate__(self, state): pass
+    def __setitem__(self, key, value): pass
+    def append(self, value): pass
+    extend = append
 
+# command lines, paths, counters, numbers and arrays of numpy 1 and 2
+_UNREAD = ("argparse.Namespace", "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib._local.PosixPath",
+           "pathlib._local.WindowsPath", "collections.defaultdict", "builtins.int", "_codecs.encode", "numpy.ndarray",
+           "numpy.dtype", *(f"numpy.{core}.multiarray.{f}" for core in ("core", "_core") for f in ("_reconstruct", "scalar")))
+_HARMLESS = [type(name, (_Unread,), dict(__module__=module)) for module, _, name in (x.rpartition(".") for x in _UNREAD)]
+
+# %% ../nbs/merging/08_loading.ipynb #f54d2843
 def _load(path: Path)-> Mapping:
     with torch.serialization.safe_globals(_HARMLESS):
         try: return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
