@@ -11,12 +11,12 @@ try: import atheris
 except ImportError: atheris = None
 with atheris.instrument_imports(include=["opcm_nb", "torch._weights_only_unpickler", "torch.serialization"]) if atheris and __name__ == "__main__" else nullcontext():
     import torch
-    from opcm_nb.adapters import adapted
-    from opcm_nb.companions import companions
-    from opcm_nb.loading import open_checkpoint
-    from opcm_nb.merger import ContinualMerger
-    from opcm_nb.state import StateFolder
-    from opcm_nb.disk import OpcmError
+    from opcm_nb.checkpoints.adapters import adapted
+    from opcm_nb.checkpoints.companions import companions
+    from opcm_nb.checkpoints.loading import open_checkpoint
+    from opcm_nb.merging.merger import ContinualMerger
+    from opcm_nb.merging.state import StateFolder
+    from opcm_nb.basics.disk import OpcmError
 from safetensors.torch import save, save_file
 
 BASE = {"a.weight": torch.ones(3, 4), "b": torch.ones(2), "n": torch.arange(2)}

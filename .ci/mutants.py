@@ -7,8 +7,8 @@ python .ci/mutants.py claims NOTEBOOK...  # the tests of notebooks against the e
 import csv, json, os, re, sqlite3, subprocess, sys, tempfile
 from pathlib import Path
 
-GROUPS = {("opcm_nb/projection.py", "opcm_nb/rules/opcm.py"): ("nbs/merging/01_projection.ipynb", "nbs/rules/02_opcm.ipynb"),
-          ("opcm_nb/state.py",): ("nbs/merging/09_state.ipynb", "nbs/merging/15_merger.ipynb")}
+GROUPS = {("opcm_nb/rules/projection.py", "opcm_nb/rules/opcm.py"): ("nbs/rules/01_projection.ipynb", "nbs/rules/04_opcm.ipynb"),
+          ("opcm_nb/merging/state.py",): ("nbs/merging/01_state.ipynb", "nbs/merging/06_merger.ipynb")}
 # replacements that could be slips; a shift for a division is none
 BINARY = {"Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "Pow_Mul", "Add_Mul", "BitOr_BitAnd"}
 COMPARE = {"Eq_NotEq", "NotEq_Eq", "Gt_GtE", "Gt_LtE", "LtE_Lt", "LtE_Gt", "GtE_Gt", "GtE_Lt", "Is_IsNot"}
