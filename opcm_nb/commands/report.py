@@ -21,7 +21,8 @@ from .diagnostics import plot_interference, plot_layers, plot_norms, plot_trace,
 from ..basics.disk import OpcmError, human_size, write_durably
 from ..merging.merger import ContinualMerger
 from ..merging.state import StateFolder
-from ..merging.workspace import arrival_trace, base_hashes
+from ..merging.manifest import arrival_trace
+from ..merging.base import base_hashes
 
 # %% ../../nbs/commands/02_report.ipynb #496d35a5
 def facts(folder: StateFolder)-> dict[str, str]:

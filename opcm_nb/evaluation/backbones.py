@@ -24,7 +24,7 @@ from ..basics.disk import OpcmError
 from ..checkpoints.companions import companions
 from ..checkpoints.loading import open_checkpoint
 from .tasks import Examples
-from ..merging.workspace import checked_device
+from ..merging.base import checked_device
 
 # %% ../../nbs/evaluation/02_backbones.ipynb #fde98fe6
 @dataclass
