@@ -46,13 +46,13 @@ def is_lora(state: str)-> bool:
 @command
 def opcm_create(base:str, # The experts' base: folder, file, hub id or open_clip:NAME/TAG
                 state:str, # Folder for the state
-                rule:str="opcm", # A rule (opcm_rules lists them), or one with settings: opcm:alpha=.9
+                rule:str="opcm", # A rule, perhaps with settings: opcm:alpha=.9 (see opcm_rules)
                 pre:str="", # Done to each task vector first: dare, dare:drop=.9 or star
                 only:str="", # Merge only parameters whose names start with this
                 exclude:str="", # And none whose names start with one of these, separated by commas
                 dtype:str=None, # Of the accumulator: float32 or float64; as the base if left out
                 device:str="cpu", # Where the arithmetic is done
-                tangent:store_true=False, # Experts fine-tuned in tangent space (opcm_finetune --tangent)
+                tangent:store_true=False, # Experts are tangent models (opcm_finetune --tangent)
                 lora:store_true=False, # Of LoRA adapters alone, merged in the space that they span
                 overwrite:store_true=False, # Replace an existing state
                 dry_run:store_true=False, # Print the plan and stop
@@ -76,10 +76,10 @@ def opcm_add(state:str, # State folder
              expert:str, # Fine-tuned copy of the base, or a LoRA adapter; further ones may follow
              name:str=None, # Name of the arrival (one expert); from the path if left out
              base:str=None, # Where the base is now, if it moved
-             statistics:str=None, # What the rule needs of one expert: see opcm_statistics, opcm_moments
+             statistics:str=None, # Of one expert, for rules that need them (opcm_statistics)
              start:str=None, # Where the fine-tuning of one expert started; the base if left out
              device:str="cpu", # Where the arithmetic is done
-             max_memory:str=None, # For what is worked on, such as 2GB; half of what is free if left out
+             max_memory:str=None, # To work in, such as 2GB; half of what is free if left out
              wait:store_true=False, # For another process that writes to it, instead of stopping
              force:store_true=False, # Accept content that is already in
              dry_run:store_true=False, # Check, print the plan and stop
@@ -98,7 +98,8 @@ def opcm_add(state:str, # State folder
     if dry_run:
         dry_add(merger, experts, statistics, start)
         return
-    for e in experts: tell(arrival_line(merger.add(e, name, force, not is_lora(state), statistics, start)))
+    for e in experts:
+        tell(arrival_line(merger.add(e, name, force, not is_lora(state), statistics, start)))
 
 # %% ../../nbs/commands/04_cli.ipynb #0aeded1c
 def dry_add(merger: ContinualMerger, experts: list[str], statistics: str | None = None,
@@ -117,7 +118,7 @@ def opcm_remove(state:str, # State folder
                 statistics:str=None, # What came with this expert (one expert)
                 start:str=None, # Model that its fine-tuning started at (one expert)
                 device:str="cpu", # Where the arithmetic is done
-                max_memory:str=None, # For what is worked on, such as 2GB; half of what is free if left out
+                max_memory:str=None, # To work in, such as 2GB; half of what is free if left out
                 wait:store_true=False, # For another process that writes to it, instead of stopping
                 debug:store_true=False, # Show tracebacks
                )->None:
@@ -137,23 +138,24 @@ def opcm_rules(debug:store_true=False, # Show tracebacks
               )->None:
     "What rules there are, their settings and what they promise"
     print(text_table([{k: str(v) for k, v in row.items()} for row in promises()]))
-    print("\nstate is counted in copies of the linear maps of a transformer block; settings follow the name: "
-          "--rule opcm:alpha=.9,mode=block\n\nwhere a rule differs from its authors' code:")
+    print("\nstate is counted in copies of the linear maps of a transformer block; settings follow "
+          "the name: --rule opcm:alpha=.9,mode=block\n\nwhere a rule differs from its authors' "
+          "code:")
     for name, text in DIFFERENCES.items(): print(f"  {name}: {text}")
 
 # %% ../../nbs/commands/04_cli.ipynb #a7d3515f
 @command
 def opcm_export(state:str, # State folder
                 out:str, # Folder, or a .safetensors, .pt, .pth or .bin file
-                rule:str="", # Another rule, or other settings: ties:scale=.5; the state's own if left out
+                rule:str="", # Another rule, or settings: ties:scale=.5; else the state's
                 preserve:str="", # Parameters to leave unmerged: prefixes, separated by commas
                 preserve_from:str=None, # Expert to take them from; the base when left out
                 dtype:str=None, # float16, bfloat16, float32 or float64; the base's when left out
                 base:str=None, # Where the base is now, if it moved
-                rank:int=None, # Of adapters: write one of this rank (0: as high as is exact), no full model
+                rank:int=None, # Of adapters: write one of this rank (0: exact), no model
                 max_shard_size:str="5GB", # Of the weight files
                 device:str="cpu", # Where the arithmetic is done
-                max_memory:str=None, # For what is worked on, such as 2GB; half of what is free if left out
+                max_memory:str=None, # To work in, such as 2GB; half of what is free if left out
                 overwrite:store_true=False, # Replace an existing export
                 dry_run:store_true=False, # Check, print what would be written and stop
                 debug:store_true=False, # Show tracebacks
@@ -176,7 +178,8 @@ def opcm_export(state:str, # State folder
         size = human_size(sum(spec.nbytes for spec in model.specs.values()))
         print(f"{out}: {len(model.specs)} tensors, {size}, {merger.totals.t} experts")
         return
-    merger.export(out, overwrite=overwrite, progress=not lora, max_shard_size=max_shard_size, **settings)
+    merger.export(out, overwrite=overwrite, progress=not lora, max_shard_size=max_shard_size,
+                  **settings)
     print(f"{out}: written ({experts})")
 
 # %% ../../nbs/commands/04_cli.ipynb #a4885fc0
@@ -184,7 +187,7 @@ def opcm_export(state:str, # State folder
 def opcm_status(state:str, # State folder
                 layers:store_true=False, # Every linear map of the last arrival, too
                 html:str=None, # Write a page with plots of the stream so far, all in this one file
-                verify:store_true=False, # Compare all that is kept with its hash, and the base where it is found
+                verify:store_true=False, # Compare all that is kept, and the base, with their hashes
                 debug:store_true=False, # Show tracebacks
                )->None:
     "What is in a state, and what each arrival did"
@@ -214,14 +217,14 @@ def merge_all(base: str, experts: list[str], out: Path, force: bool, overwrite: 
 def opcm_merge(base:str, # The experts' base: folder, file, hub id or open_clip:NAME/TAG
                expert:str, # Fine-tuned copy of the base; further ones follow
                out:str="merged", # Folder, or a .safetensors, .pt, .pth or .bin file
-               rule:str="opcm", # A rule (opcm_rules lists them), or one with settings: opcm:alpha=.9
+               rule:str="opcm", # A rule, perhaps with settings: opcm:alpha=.9 (see opcm_rules)
                pre:str="", # Done to each task vector first: dare, dare:drop=.9 or star
                only:str="", # Merge only parameters whose names start with this
                exclude:str="", # And none whose names start with one of these, separated by commas
                accumulate:str=None, # Accumulator: float32 or float64; as the base if left out
                dtype:str=None, # Of the result; the base's when left out
                device:str="cpu", # Where the arithmetic is done
-               max_memory:str=None, # For what is worked on, such as 2GB; half of what is free if left out
+               max_memory:str=None, # To work in, such as 2GB; half of what is free if left out
                force:store_true=False, # Accept the same content twice
                overwrite:store_true=False, # Replace an existing result
                dry_run:store_true=False, # Check, print the plan and stop

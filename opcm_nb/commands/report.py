@@ -156,8 +156,8 @@ def verified(folder: StateFolder)-> str:
     "Compare everything with its hash, the base as well where it is still found"
     m, wrong, base = folder.manifest, folder.verify(), None
     if wrong: raise OpcmError("; ".join(wrong))
-    try: base = ContinualMerger.open(folder.path).base
-    except (OpcmError, ValueError): pass               # in memory, moved, or of adapters
+    try: base = None if m.get("lora") else ContinualMerger.open(folder.path).base
+    except (OpcmError, ValueError): pass               # in memory, or moved
     if base and base_hashes(base, m["only"], m.get("exclude", "")).items() - m["base"].items():
         raise OpcmError(f"{base.source}: the base is not the one this state was created with; restore it, or say where it is with base= (--base)")
     return f"verified  {len(m['tensors'])} slots and {len(m['reports'])} reports are as they were written; the base {'is, too' if base else 'was not compared'}"

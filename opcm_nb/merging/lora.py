@@ -29,17 +29,18 @@ from ..rules.core import Rule, Totals
 from ..rules.linalg import extend, product_svd, solvable
 
 # %% ../../nbs/merging/10_lora.ipynb #da3f576b
-CORE_RULES = ("opcm", "average", "task_arithmetic") # that commute with a change of orthonormal basis
+CORE_RULES = ("opcm", "average", "task_arithmetic") # commute with a change of orthonormal basis
 
 # %% ../../nbs/merging/10_lora.ipynb #52e3cf87
 def adapters_manifest(base, rule: Rule)-> dict: # the base is named now, and read at a full export
     "The manifest of a stream of adapters that has not begun"
     if rule.name not in CORE_RULES:
         raise ValueError(f"{rule.name} needs whole matrices; adapters alone can be merged by "
-                         f"{', '.join(CORE_RULES)}, and by any rule as experts of an ordinary state")
+                         f"{', '.join(CORE_RULES)}, and by any rule as experts of an ordinary "
+                         "state")
     source = str(Path(base).absolute()) if Path(str(base)).exists() else str(base)
-    return dict(lora=True, base=dict(source=source, revision=None, hash=""), only="", dtype="float64",
-                rule=dict(name=rule.name, settings=rule.settings()), sites={},
+    return dict(lora=True, base=dict(source=source, revision=None, hash=""), only="",
+                dtype="float64", rule=dict(name=rule.name, settings=rule.settings()), sites={},
                 totals=dict(t=0, sum_norm=0., squares={}), arrivals=[])
 
 # %% ../../nbs/merging/10_lora.ipynb #5e000267
@@ -62,16 +63,11 @@ class Adapters:
         "Scalars over the whole stream so far"
         return Totals(**self.state.manifest["totals"])
 
-    @property
-    def layers(self)-> list[Layer]:
-        "The sites so far"
-        rows = lambda key: len(self.state.read(key))
-        return [Layer(key, (rows(f"Q.{key}"), rows(f"P.{key}")), role["linear"], role["fused_dim"])
-                for key, role in self.state.manifest["sites"].items()]
-
     def ruling(self, layer: Layer, rule: Rule | None = None)-> Rule: return rule or self.rule
     def lacks(self, rule: Rule)-> str:
         return "" if rule.name in CORE_RULES else f"{rule.name} needs whole matrices"
+    def measure(self, expert: AdapterExpert)-> dict: return dict(t=self.totals.t)
+    def statistics(self, expert: AdapterExpert, layer: Layer, report: LayerReport): return None
     def check_budget(self, rule: Rule | None = None): "Factors are small"
     def check_base(self, reports: list[LayerReport]): "It has not been read yet"
     def pieces(self, layer: Layer, rule: Rule | None = None): return [(layer, slice(None))]
@@ -80,6 +76,13 @@ class Adapters:
         return 3. * math.prod(layer.shape) * self.dtype.itemsize
 
 # %% ../../nbs/merging/10_lora.ipynb #512c30ca
+@patch(as_prop=True)
+def layers(self:Adapters)-> list[Layer]:
+    "The sites so far"
+    rows = lambda key: len(self.state.read(key))
+    return [Layer(key, (rows(f"Q.{key}"), rows(f"P.{key}")), role["linear"], role["fused_dim"])
+            for key, role in self.state.manifest["sites"].items()]
+
 @patch
 def layers_with(self:Adapters, expert: AdapterExpert)-> list[Layer]:
     "The sites after one more adapter"
@@ -88,21 +91,23 @@ def layers_with(self:Adapters, expert: AdapterExpert)-> list[Layer]:
         before = sites.setdefault(name, layer)
         if before.shape != layer.shape:
             (m, n), (rows, columns) = layer.shape, before.shape
-            raise OpcmError(f"{name} is {m} x {n}, and {rows} x {columns} in the adapters before; it "
-                            "belongs to another base")
+            raise OpcmError(f"{name} is {m} x {n}, and {rows} x {columns} in the adapters before; "
+                            "it belongs to another base")
     return list(sites.values())
 
 @patch
 def kept(self:Adapters, layer: Layer, rows: slice = slice(None), rule: Rule | None = None
         )-> dict[str, Tensor]: # Q [m, K], P [n, L], and each slot of the rule [1, K, L]
     "What is kept of a site: nothing before its first adapter"
+    slots = ("Q", "P", *self.rule.keeps)
     if layer.name in self.state.manifest["sites"]:
-        kept = {slot: self.state.read(f"{slot}.{layer.name}") for slot in ("Q", "P", *self.rule.keeps)}
+        kept = {slot: self.state.read(f"{slot}.{layer.name}") for slot in slots}
     else:
         (m, n), empty = layer.shape, lambda *shape: torch.zeros(shape, dtype=self.dtype)
         kept = dict(Q=empty(m, 0), P=empty(n, 0)) | {slot: empty(0, 0) for slot in self.rule.keeps}
     return kept | {slot: kept[slot].reshape(1, *kept[slot].shape[-2:]) for slot in self.rule.keeps}
 
+# %% ../../nbs/merging/10_lora.ipynb #023e9b57
 @patch
 def specs(self:Adapters, expert: AdapterExpert)-> dict[str, Spec]:
     "Everything that is kept after one more adapter"
@@ -124,12 +129,6 @@ def expert(self:Adapters, source, statistics=None, start=None)-> AdapterExpert:
     adapter = open_adapter(adapter_folder(source) or source)
     check_tower(adapter, self.state.manifest)
     return adapter_expert(adapter)
-
-@patch
-def measure(self:Adapters, expert: AdapterExpert)-> dict: return dict(t=self.totals.t)
-
-@patch
-def statistics(self:Adapters, expert: AdapterExpert, layer: Layer, report: LayerReport): return None
 
 # %% ../../nbs/merging/10_lora.ipynb #32ce793f
 @patch
@@ -166,7 +165,8 @@ def facts(self:Adapters, expert: AdapterExpert, reports: list[LayerReport]
 def factors(self:Adapters, site: str, rule: Rule | None = None
            )-> tuple[Tensor, Tensor]: # [m, R], [R, n]
     "The merged task vector of a parameter as adapters call it, as two factors"
-    rule, lefts, rights = rule or self.rule, [], []
+    rule = rule or self.rule
+    lefts, rights = [], []
     layers = [layer for layer in self.layers if layer.name.split("/")[0] == site]
     for layer in layers:
         kept = self.kept(layer)
@@ -193,10 +193,12 @@ def check_embeddings(digests: dict[str, str], base: Checkpoint, names: dict[str,
             raise OpcmError(f"{base.source}: its {placed[site]} is not the one that the adapters "
                             "brought; give their base with base=")
 
+# %% ../../nbs/merging/10_lora.ipynb #6e49a069
 @patch
 def changes(self:Adapters, rule: Rule)-> dict[str, Layer]: # parameter of the base -> layer
     "What a merged model changes: where the sites are in the base"
-    base, manifest, products = self.base, self.state.manifest, {}
+    base, manifest = self.base, self.state.manifest
+    products = {}
     for site in self.sites():
         left, right = self.factors(site, rule)
         products[site] = (len(left), right.shape[1])
@@ -209,6 +211,7 @@ def changes(self:Adapters, rule: Rule)-> dict[str, Layer]: # parameter of the ba
     self.flipped = flips(self.placed, products, shapes, bool(config.get("fan_in_fan_out")))
     return {n: Layer(n, shapes[n], True) for n in self.placed}
 
+# %% ../../nbs/merging/10_lora.ipynb #0337f805
 @patch
 def delta(self:Adapters, layer: Layer, rows: slice = slice(None), rule: Rule | None = None
          )-> Tensor: # of `layer.shape`
@@ -236,8 +239,9 @@ def export_adapter(self:Adapters, out: Path | str, rank: int | None = None, over
         if config.get("fan_in_fan_out") or embedding: A, B = B.mT, A.mT
         start = f"base_model.model.{site.removesuffix('.weight')}.lora_"
         end = "embedding_{}" if embedding else "{}.weight"
-        tensors |= {start + end.format("A"): A.contiguous(), start + end.format("B"): B.contiguous()}
-    lost, size = (sum(s[k:].square().sum().item() for _, s, _ in products.values()) for k in (rank, 0))
+        tensors |= {start + end.format(k): x.contiguous() for k, x in (("A", A), ("B", B))}
+    energy = lambda k: sum(s[k:].square().sum().item() for _, s, _ in products.values())
+    lost, size = energy(rank), energy(0)
     error = math.sqrt(lost / size) if size else 0.
     card = f"{model_card(manifest)}\nRank {rank}; relative error of the truncation {error:.2e}.\n"
     write_adapter(out, tensors, config | plain_config(rank, products), card)

@@ -42,7 +42,8 @@ class MemoryState:
 
     def read(self, key: str, rows: slice = slice(None))-> Tensor:
         "One tensor, or rows of it; a copy, since rules work in place"
-        return self.tensors[key][rows].clone() if self.tensors[key].ndim else self.tensors[key].clone()
+        x = self.tensors[key]
+        return (x[rows] if x.ndim else x).clone()
 
     def begin(self, specs: dict[str, Spec])-> MemoryGeneration:
         "Start writing the next generation"

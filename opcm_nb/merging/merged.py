@@ -74,7 +74,8 @@ class MergedModel:
                  preserve: str = "", # parameters to leave unmerged: prefixes, separated by commas
                  preserve_from=None): # checkpoint to take them from; the base when left out
         if not space.totals.t: raise OpcmError("no expert has been merged yet; add one first")
-        self.space, self.workers, self.rule = space, workers, rule
+        self.space, self.workers = space, workers
+        self.rule = rule
         self.dtype = dtype and float_dtype(dtype, FLOATS)
         self.layers = space.changes(rule)
         self.preserve = preserve
@@ -107,6 +108,7 @@ def merged_weights(self:MergedModel, layer: Layer, rows: slice, base: Tensor)-> 
                     "try other settings or another rule (rule=, --rule), or a state with "
                     "dtype='float64' (--dtype float64)")
 
+# %% ../../nbs/merging/12_merged.ipynb #5a85987c
 @patch
 def piece(self:MergedModel, name: str, layer: Layer | None, rows: slice
          )-> tuple[Tensor, Tensor]: # merged, base
@@ -132,11 +134,13 @@ def note_length(self:MergedModel):
              f"together, so {self.rule.name} has found no sensible solution here: try other "
              "settings or another rule")
 
+# %% ../../nbs/merging/12_merged.ipynb #4d362f82
 @patch
 def rows(self:MergedModel, progress: bool = False # show a bar
         )-> Iterator[tuple[list[str], Tensor, int]]: # tied names, rows, where they begin
     "The merged model in pieces"
-    space, base, self.squares = self.space, self.space.base, []
+    space, base = self.space, self.space.base
+    self.squares = []
     space.check_budget(self.rule)
     names = [n for n in base.specs if n not in base.aliases]
     todo = [(n, *piece) for n in names for piece in self.pieces(n)]

@@ -14,20 +14,18 @@ from torch import Tensor
 
 from ..basics.disk import OpcmError, guarded
 from ..checkpoints.layers import Layer
-from ..checkpoints.loading import open_checkpoint
 from . import records
-from .base import checked_device
 from .experts import LayerReport
 from .lora import Adapters
 from .manifest import arrival_trace
 from .memory import MemoryState
 from .merged import MergedModel, solver
 from .parallel import Budget, Threads, cores
-from .spaces import new_manifest, open_space, recorded_rule
+from .spaces import new_stream, open_space, recorded_rule
 from .state import StateFolder
 from ..rules.core import Rule
 from ..rules.linalg import solvable
-from ..rules.registry import RULES, make_rule
+from ..rules.registry import make_rule
 
 # %% ../../nbs/merging/14_merger.ipynb #592284ca
 class ContinualMerger:
@@ -115,9 +113,7 @@ def remove(self:ContinualMerger, expert, # as it was added
            start=None, # as it was added
           )-> dict: # the arrival's record
     "Fold one expert out again and commit"
-    if not self.rule.removable:
-        able = ", ".join(name for name, rule in RULES.items() if rule.removable)
-        raise ValueError(f"rule {self.rule.name} cannot take an expert out; these can: {able}")
+    records.check_removable(self.rule)
     self.space.check_budget()
     with self.state.lock():
         expert, before = self.space.expert(expert, statistics, start), self.state.manifest
@@ -139,7 +135,7 @@ def create(cls:ContinualMerger, base, # the model that every expert was fine-tun
            pre: str = "", # done to each task vector first: dare or star, see `rules.presteps`
            only: str = "", # merge only parameters whose names start with this
            exclude: str = "", # and none whose names start with one of these, separated by commas
-           dtype: str | None = None, # float32 or float64, of the accumulator; as the base if left out
+           dtype: str | None = None, # of the accumulator: float32 or float64; else as the base
            device: str = "cpu", # where the arithmetic is done
            max_memory=None, # such as 2GB, for what is worked on; half of what is free when left out
            tangent: bool = False, # the experts were fine-tuned in tangent space, see `tangent`
@@ -150,12 +146,9 @@ def create(cls:ContinualMerger, base, # the model that every expert was fine-tun
           )-> "ContinualMerger": # without an expert
     "Start a stream: no expert merged yet"
     rule, budget = make_rule(rule, **settings), Budget(max_memory)
-    checked_device(device)
-    if not lora: base = open_checkpoint(base)
-    manifest = new_manifest(base, rule, lora, pre=pre, only=only, exclude=exclude, dtype=dtype,
-                            tangent=tangent, progress=progress)
-    if state is None: state = MemoryState(manifest)
-    else: state = StateFolder.create(state, manifest, overwrite)
+    base, manifest = new_stream(base, rule, device, lora, pre=pre, only=only, exclude=exclude,
+                                dtype=dtype, tangent=tangent, progress=progress)
+    state = StateFolder.create(state, manifest, overwrite) if state else MemoryState(manifest)
     return cls(state, open_space(state, base, rule, device, budget))
 
 # %% ../../nbs/merging/14_merger.ipynb #9c2d035c

@@ -33,8 +33,8 @@ class Weights:
     def __init__(self, state, base: Checkpoint, rule: Rule, device="cpu",
                  budget: Budget | None = None): # of memory
         manifest = state.manifest
-        self.state, self.base, self.rule = state, base, rule
-        self.budget = budget or Budget()
+        self.state, self.base = state, base
+        self.rule, self.budget = rule, budget or Budget()
         self.device, self.dtype = checked_device(device), float_dtype(manifest["dtype"])
         self.only, self.exclude = manifest["only"], manifest.get("exclude", "")
         self.pre = manifest["pre"] and make_prestep(manifest["pre"])
@@ -79,6 +79,7 @@ def pieces(self:Weights, layer: Layer, rule: Rule | None = None)-> list[tuple[La
     copies = max(rule.copies, COPIES)
     return pieces(layer, min(PIECE, self.budget.limit / (copies * self.dtype.itemsize)))
 
+# %% ../../nbs/merging/07_weights.ipynb #741bb7c3
 @patch
 def check_budget(self:Weights, rule: Rule | None = None):
     "Refuse a bound on memory that the largest piece does not fit into"
@@ -86,8 +87,8 @@ def check_budget(self:Weights, rule: Rule | None = None):
     largest = max(every, key=lambda piece: self.need(piece, rule))
     need, limit = self.need(largest, rule), self.budget.limit
     if self.budget.bounded and need > limit:
-        raise OpcmError(f"{largest.name} of {list(largest.shape)} takes about {human_size(need)} to "
-                        f"work on, and max_memory is {human_size(limit)}")
+        raise OpcmError(f"{largest.name} of {list(largest.shape)} takes about {human_size(need)} "
+                        f"to work on, and max_memory is {human_size(limit)}")
 
 # %% ../../nbs/merging/07_weights.ipynb #f78e0827
 @patch
@@ -102,6 +103,7 @@ def specs(self:Weights, expert=None)-> dict[str, Spec]: # `slot.parameter` -> sh
     return {f"{slot}.{layer.name}": spec for layer in self.layers
             for slot, spec in self.slot_specs(layer).items()}
 
+# %% ../../nbs/merging/07_weights.ipynb #83c92583
 @patch
 def kept(self:Weights, layer: Layer, rows: slice = slice(None), rule: Rule | None = None
         )-> dict[str, Tensor]: # slot -> tensor
@@ -191,17 +193,19 @@ def measure(self:Weights, expert: Expert)-> dict:
 @patch
 def statistics(self:Weights, expert: Expert, layer: Layer, report: LayerReport)-> Tensor | None:
     "An expert's input Gram [in, in] of a layer, or Fisher information of the layer's own shape"
-    name, rule, given = expert.names[layer.name], self.rule, expert.statistics
-    if given is None or name not in given.specs: return None
-    x, shape = given.read(name), layer.shape if rule.needs == "fisher" else layer.stack[-1:] * 2
+    name, kind = expert.names[layer.name], self.rule.needs
+    checkpoint = expert.statistics
+    if checkpoint is None or name not in checkpoint.specs: return None
+    x, shape = checkpoint.read(name), layer.stack[-1:] * 2
+    if kind == "fisher": shape = layer.shape
     if tuple(x.shape) != tuple(shape) or not math.isfinite(sum_squares(x)):
-        raise OpcmError(f"{given.source}: {name} is {list(x.shape)}, and {rule.name} needs a finite "
-                        f"{rule.needs} of {list(shape)}")
-    if rule.needs == "fisher" and x.min() < 0:
-        raise OpcmError(f"{given.source}: {name} has negative entries, so it is no {rule.needs}")
-    report.hash("statistics", layer.name, given.specs[name], x)
+        raise OpcmError(f"{checkpoint.source}: {name} is {list(x.shape)}, and {self.rule.name} "
+                        f"needs a finite {kind} of {list(shape)}")
+    if kind == "fisher" and x.min() < 0:
+        raise OpcmError(f"{checkpoint.source}: {name} has negative entries, so it is no {kind}")
+    report.hash("statistics", layer.name, checkpoint.specs[name], x)
     x = x.to(self.device, self.dtype)
-    return split_stack(layer, x) if rule.needs == "fisher" else x
+    return split_stack(layer, x) if kind == "fisher" else x
 
 # %% ../../nbs/merging/07_weights.ipynb #fb22e7b5
 @patch
