@@ -83,6 +83,7 @@ def layers(self:Adapters)-> list[Layer]:
     return [Layer(key, (rows(f"Q.{key}"), rows(f"P.{key}")), role["linear"], role["fused_dim"])
             for key, role in self.state.manifest["sites"].items()]
 
+# %% ../../nbs/merging/10_lora.ipynb #dfecb6ad
 @patch
 def layers_with(self:Adapters, expert: AdapterExpert)-> list[Layer]:
     "The sites after one more adapter"

@@ -197,10 +197,11 @@ def merged(self:ContinualMerger, dtype: str | None = None, # as of `model`
     return self.model(dtype, **settings).tensors(progress)
 
 @patch
-def state_dict(self:ContinualMerger, **settings # of `model`: dtype, rule, ...
+def state_dict(self:ContinualMerger, dtype: str | None = None, # as of `model`
+               **settings # of `model`
               )-> dict[str, Tensor]: # name -> tensor
     "The merged model in memory, under the base's names"
-    return self.model(**settings).state_dict()
+    return self.model(dtype, **settings).state_dict()
 
 @patch
 def trace(self:ContinualMerger)-> list[dict]:
