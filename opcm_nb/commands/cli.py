@@ -13,7 +13,7 @@ from pathlib import Path
 from fastcore.script import store_true
 
 from ..checkpoints.adapters import adapter_folder
-from ..basics.disk import human_size, need_space, scratch_folder
+from ..basics.disk import need_space, scratch_folder
 from ..merging.distributed import open_merger
 from ..merging.export import check_destination
 from ..checkpoints.loading import open_checkpoint
@@ -23,7 +23,8 @@ from .plan import plan, show_plan
 from .report import check_page, show_status, verified, write_html
 from ..rules.registry import DIFFERENCES, promises
 from ..merging.state import StateFolder, read_manifest
-from ..basics.tables import count, text_table
+from ..basics.sizes import count, human_size
+from ..basics.tables import text_table
 from .terminal import command, first_process
 from ..merging.workspace import float_dtype
 

@@ -10,7 +10,7 @@ import time
 
 import torch
 
-from ..basics.disk import human_size
+from ..basics.sizes import human_size
 from ..merging.merger import ContinualMerger
 from ..rules.projection import project
 

@@ -21,7 +21,7 @@ from ..basics.disk import OpcmError, first_line, fsync_path, need_space, publish
 from ..checkpoints.companions import companions, read_json
 from ..checkpoints.loading import write_config
 from ..checkpoints.tensorfiles import Spec, TensorFolder
-from ..basics.tables import count
+from ..basics.sizes import count
 
 # %% ../../nbs/merging/03_export.ipynb #e4c55229
 def model_card(manifest: dict # of the state that is exported

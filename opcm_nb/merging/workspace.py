@@ -19,7 +19,8 @@ from tqdm import tqdm
 from ..checkpoints.adapters import adapted, adapter_folder
 from ..checkpoints.checkpoint import Checkpoint, Digest, check_same, check_values, content_hash, few, part_hash, prefixes
 from ..checkpoints.companions import differing_modules, head_prefixes, labels, read_json
-from ..basics.disk import OpcmError, first_line, guarded, human_size, note
+from ..basics.disk import OpcmError, first_line, guarded, note
+from ..basics.sizes import human_size
 from .export import FILES
 from ..checkpoints.layers import Layer, classify, pieces
 from ..rules.linalg import solvable, sum_squares
