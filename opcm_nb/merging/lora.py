@@ -17,7 +17,8 @@ from fastcore.basics import patch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..checkpoints.adapters import Adapter, adapter_folder, check_part, flips, open_adapter, place
+from ..checkpoints.adapters import Adapter, adapter_folder, open_adapter
+from ..checkpoints.placement import check_part, flips, place
 from ..checkpoints.checkpoint import Checkpoint, content_hash, tensor_digest
 from ..checkpoints.companions import section
 from ..basics.disk import OpcmError, guarded, publish_folder, scratch_folder
