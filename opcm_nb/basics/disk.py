@@ -12,10 +12,10 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from safetensors import SafetensorError
 
 from .sizes import human_size
@@ -91,29 +91,25 @@ def need_space(folder: Path, nbytes: int):
 def _hidden(out: Path, kind: str)-> list[Path]:
     return sorted(out.parent.glob(f".{glob.escape(out.name)}.{kind}-*"))
 
-@contextmanager
-def _claimed(folder: Path)-> Iterator[None]: # raises `Timeout` while another process has it
-    "A scratch folder is ours, until we leave it or our process ends"
-    file = folder.with_name(f".lock{folder.name}")
-    lock = FileLock(file, timeout=0)
-    lock.acquire()
-    try: yield
-    finally:
-        lock.release()
-        with suppress(OSError): file.unlink()
+def _in_use(room: Path)-> bool:
+    "Whether the process that made a scratch folder still works in it, or we may not know"
+    try:
+        with FileLock(room / "lock", timeout=0): return False
+    except OSError: return True                                   # `Timeout` is one
 
 @contextmanager
 def scratch_folder(out: Path, # what it is for
                    kind: str = "new")-> Iterator[Path]:
     "A hidden folder beside `out`, deleted at the end; those of dead processes are deleted first"
-    out.parent.mkdir(parents=True, exist_ok=True)
     for left in _hidden(out, kind):
-        with suppress(Timeout), _claimed(left): shutil.rmtree(left, ignore_errors=True)
-    work = out.with_name(f".{out.name}.{kind}-{os.getpid()}")
-    with naming(out), _claimed(work):
-        work.mkdir()
-        try: yield work
-        finally: shutil.rmtree(work, ignore_errors=True)
+        if not _in_use(left): shutil.rmtree(left, ignore_errors=True)
+    room = out.with_name(f".{out.name}.{kind}-{os.getpid()}")
+    room.mkdir(parents=True)
+    try:
+        with naming(out), FileLock(room / "lock", timeout=1):     # another may just look at it
+            (room / "work").mkdir()
+            yield room / "work"
+    finally: shutil.rmtree(room, ignore_errors=True)
 
 # %% ../../nbs/basics/01_disk.ipynb #ee1a9086
 def publish_folder(work: Path, # a finished folder, on the same disk as `out`

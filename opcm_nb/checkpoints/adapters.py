@@ -45,18 +45,19 @@ def _malformed(config)-> str:
 # %% ../../nbs/checkpoints/07_adapters.ipynb #a5cf2abf
 def _refusal(config: dict)-> str:
     "Why an adapter is not a sum of products, or nothing"
-    if config.get("peft_type") != "LORA": return f"is of type {config.get('peft_type')}, not LORA"
-    if config.get("use_dora"):
-        return "is a DoRA adapter, which rescales the weights that it adds to"
-    if config.get("bias", "none") != "none" or config.get("lora_bias"): return "trained biases too"
-    if modules := config.get("modules_to_save"):
-        return f"holds whole modules ({', '.join(map(str, modules))})"
-    if config.get("alora_invocation_tokens"):
-        return "is an activated LoRA, which works on some tokens alone"
-    if config.get("layer_replication"): return "repeats layers of its base"
+    modules = config.get("modules_to_save")
+    if isinstance(modules, list): modules = ", ".join(map(str, modules))
     init = str(config.get("init_lora_weights", True)).lower()
-    changes = init.startswith(("pissa", "olora", "corda", "loftq", "lora_ga"))
-    return f"was initialised by {init}, which changes the base" if changes else ""
+    reasons = {
+        f"is of type {config.get('peft_type')}, not LORA": config.get("peft_type") != "LORA",
+        "is a DoRA adapter, which rescales the weights that it adds to": config.get("use_dora"),
+        "trained biases too": config.get("bias", "none") != "none" or config.get("lora_bias"),
+        f"holds whole modules ({modules})": modules,
+        "is an activated LoRA, which works on some tokens alone": config.get("alora_invocation_tokens"),
+        "repeats layers of its base": config.get("layer_replication"),
+        f"was initialised by {init}, which changes the base":
+            init.startswith(("pissa", "olora", "corda", "loftq", "lora_ga"))}
+    return next((reason for reason, holds in reasons.items() if holds), "")
 
 # %% ../../nbs/checkpoints/07_adapters.ipynb #772fae0b
 @dataclass

@@ -107,11 +107,8 @@ def find_state_dict(d: Mapping, # what a file or a caller gave
 class _Unread:
     "Stands for an object of a training checkpoint, whose contents and code are left alone"
     def __new__(cls, *args, **kw): return object.__new__(cls)
-    def __init__(self, *args, **kw): pass
-    def __setstate__(self, state): pass
-    def __setitem__(self, key, value): pass
-    def append(self, value): pass
-    extend = append
+    def _ignore(self, *args, **kw): pass
+    __init__ = __setstate__ = __setitem__ = append = extend = _ignore
 
 # command lines, paths, counters, numbers and arrays of numpy 1 and 2
 _UNREAD = ("argparse.Namespace", "pathlib.PosixPath", "pathlib.WindowsPath",
