@@ -80,7 +80,7 @@ def effective_rank(s: Tensor, # [n] singular values of a [rows, n] matrix, desce
                    rows: int
                   )-> int:
     "How many leading directions carry signal (Gavish and Donoho: arXiv 1305.5870)"
-    s = s[:min(rows, len(s))] if rows else s[:0]
+    s = s[:rows]
     if not s.any(): return 0
     if rule == "full": return int((s > 0).sum())
     if rule == "participation":
