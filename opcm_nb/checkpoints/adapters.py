@@ -53,7 +53,8 @@ def _refusal(config: dict)-> str:
         "is a DoRA adapter, which rescales the weights that it adds to": config.get("use_dora"),
         "trained biases too": config.get("bias", "none") != "none" or config.get("lora_bias"),
         f"holds whole modules ({modules})": modules,
-        "is an activated LoRA, which works on some tokens alone": config.get("alora_invocation_tokens"),
+        "is an activated LoRA, which works on some tokens alone":
+            config.get("alora_invocation_tokens"),
         "repeats layers of its base": config.get("layer_replication"),
         f"was initialised by {init}, which changes the base":
             init.startswith(("pissa", "olora", "corda", "loftq", "lora_ga"))}
