@@ -53,14 +53,16 @@ class SafeTensors(Mapping):
                                 "copy or download it again") from None
             names = f.keys()
             if len(names) + len(self._files) > MOST_TENSORS:
-                raise OpcmError(f"{path}: {len(names)} tensors, which is no model; look where the file comes from")
+                raise OpcmError(f"{path}: {len(names)} tensors, which is no model; "
+                                "look where the file comes from")
             if twin := next((n for n in names if n in self._files), None):
-                raise OpcmError(f"{path}: {twin} is in {self.path(twin).name}, too; remove one of the files")
+                raise OpcmError(f"{path}: {twin} is in {self.path(twin).name}, too; "
+                                "remove one of the files")
             self._files.update(dict.fromkeys(names, (path, f)))
 
     def __len__(self): return len(self._files)
     def __iter__(self): return iter(self._files)
-    def __contains__(self, name): return name in self._files          # a Mapping would read the tensor to find out
+    def __contains__(self, name): return name in self._files  # a Mapping would read the tensor
     def __getitem__(self, name: str)-> Tensor: return self._files[name][1].get_tensor(name)
     def path(self, name: str)-> Path: return self._files[name][0]
 
@@ -69,13 +71,13 @@ class SafeTensors(Mapping):
 def spec(self:SafeTensors, name: str)-> Spec:
     "Shape and dtype from the header alone"
     entry = self._files[name][1].get_slice(name)
-    code = entry.get_dtype()
+    code, shape = entry.get_dtype(), tuple(entry.get_shape())
     if code not in DTYPES: raise OpcmError(f"{self.path(name)}: {name} has dtype {code}, "
                                            "which cannot be merged; dequantise it first")
-    if len(entry.get_shape()) > MOST_DIMS:
-        raise OpcmError(f"{self.path(name)}: {name} has {len(entry.get_shape())} dimensions, which is no weight; "
-                        "look where the file comes from")
-    return Spec(tuple(entry.get_shape()), DTYPES[code])
+    if len(shape) > MOST_DIMS:
+        raise OpcmError(f"{self.path(name)}: {name} has {len(shape)} dimensions, which is no "
+                        "weight; look where the file comes from")
+    return Spec(shape, DTYPES[code])
 
 # %% ../../nbs/checkpoints/00_tensorfiles.ipynb #8691e2f5
 @patch
@@ -83,9 +85,10 @@ def _begin(self:SafeTensors, name: str)-> int:
     "Where a tensor's bytes begin in its file"
     path, f = self._files[name]
     if path not in self._begins:
-        with open(path, "rb") as raw: at = 8 + struct.unpack("<Q", raw.read(8))[0]
-        self._begins[path] = dict(zip(f.offset_keys(),
-                                      accumulate((self.spec(n).nbytes for n in f.offset_keys()), initial=at)))
+        with open(path, "rb") as raw: first = 8 + struct.unpack("<Q", raw.read(8))[0]
+        names = f.offset_keys()
+        begins = accumulate((self.spec(n).nbytes for n in names), initial=first)
+        self._begins[path] = dict(zip(names, begins))
     return self._begins[path][name]
 
 @patch
@@ -96,67 +99,82 @@ def rows(self:SafeTensors, name: str, rows: slice)-> Tensor:
     x = torch.empty((b - a, *spec.shape[1:]), dtype=spec.dtype)
     room = memoryview(x.view(-1).view(torch.uint8).numpy()) if x.numel() else bytearray()
     with open(self.path(name), "rb") as raw:
-        raw.seek(self._begin(name) + a * (spec.nbytes // spec.shape[0] if a else 0))
+        raw.seek(self._begin(name) + a * spec.nbytes // max(spec.shape[0], 1))
         if raw.readinto(room) != len(room): raise OSError(f"{self.path(name)} ends within {name}")
     return x
+
+# %% ../../nbs/checkpoints/00_tensorfiles.ipynb #f8e8d28c
+def _header(specs: dict[str, Spec], begins: dict[str, int])-> bytes:
+    "What a safetensors file says before the tensors, and its length"
+    entry = lambda n, s: dict(dtype=_CODES[s.dtype], shape=list(s.shape),
+                              data_offsets=[begins[n], begins[n] + s.nbytes])
+    header = {"__metadata__": {"format": "pt"}} | {n: entry(n, s) for n, s in specs.items()}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
 
 # %% ../../nbs/checkpoints/00_tensorfiles.ipynb #fbbfbb1a
 class TensorFile:
     "A safetensors file of known names and shapes, written tensor by tensor"
-    def __init__(self, path: Path, specs: dict[str, Spec], join: bool = False): # to a file that another process made
-        self.path, self._at, self._left, header, end = path, {}, {}, {"__metadata__": {"format": "pt"}}, 0
-        for name, spec in specs.items():
-            self._at[name], self._left[name] = (end, spec), spec.shape[0] if spec.shape else 1
-            header[name] = dict(dtype=_CODES[spec.dtype], shape=list(spec.shape),
-                                data_offsets=[end, end + spec.nbytes])
-            end += spec.nbytes
-        text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        self._start = 8 + len(text)
-        self._fd = os.open(path, os.O_WRONLY if join else os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    def __init__(self, path: Path, specs: dict[str, Spec],
+                 join: bool = False): # to a file that another process made
+        self.path, self.specs = path, specs
+        *begins, end = accumulate((s.nbytes for s in specs.values()), initial=0)
+        self._begins = dict(zip(specs, begins))
+        self._left = {n: (s.shape or (1,))[0] for n, s in specs.items()}     # rows to come
+        header = _header(specs, self._begins)
+        self._start = len(header)
+        new = 0 if join else os.O_CREAT | os.O_EXCL
+        self._fd = os.open(path, os.O_WRONLY | new, 0o644)
         if join: return
         try:
-            self._put(struct.pack("<Q", len(text)) + text, 0)
+            self._put(header, 0)
             with naming(path):
-                if end and hasattr(os, "posix_fallocate"): os.posix_fallocate(self._fd, self._start, end)
-        except BaseException: os.close(self._fd); raise
+                if end and hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(self._fd, self._start, end)
+        except BaseException:
+            self.abort()
+            raise
 
-    def _put(self, data, at: int):
+    def _put(self, data, position: int):
         view = memoryview(data)
         with naming(self.path):
-            while view: n = os.pwrite(self._fd, view, at); view, at = view[n:], at + n
+            while view:
+                n = os.pwrite(self._fd, view, position)
+                view, position = view[n:], position + n
 
 # %% ../../nbs/checkpoints/00_tensorfiles.ipynb #3414fdb1
 @patch
-def write(self:TensorFile, name: str, x: Tensor, # of the shape and dtype that were announced, or some rows of it
+def write(self:TensorFile, name: str,
+          x: Tensor, # of the shape and dtype that were announced, or some rows of it
           row: int = 0): # where they begin
     "Write one tensor, or rows of it, one after another"
-    at, spec = self._at[name]
-    whole = tuple(x.shape) == spec.shape
-    rows = spec.shape[0] if whole and spec.shape else len(x) if x.ndim else 1
-    if x.dtype != spec.dtype or not (whole or x.shape[1:] == spec.shape[1:]) or row != (spec.shape or (1,))[0] - self._left[name] or self._left[name] < rows:
-        raise ValueError(f"{name}: {x.dtype} {tuple(x.shape)} at row {row} is not {spec}, or not what comes next")
+    spec, rows = self.specs[name], (x.shape or (1,))[0]
+    total, left = (spec.shape or (1,))[0], self._left[name]
+    fits = x.dtype == spec.dtype and x.shape[1:] == spec.shape[1:]
+    if not fits or row != total - left or rows > left:
+        raise ValueError(f"{name}: {x.dtype} {tuple(x.shape)} at row {row} is not {spec}, "
+                         "or not what comes next")
     self._left[name] -= rows
     x = x.detach().cpu().contiguous().reshape(-1)
-    if x.numel():
-        self._put(x.view(torch.uint8).numpy(),
-                  self._start + at + row * (spec.nbytes // spec.shape[0] if spec.shape else 0))
+    position = self._start + self._begins[name] + row * spec.nbytes // max(total, 1)
+    if x.numel(): self._put(x.view(torch.uint8).numpy(), position)
 
 # %% ../../nbs/checkpoints/00_tensorfiles.ipynb #302f937d
 @patch
 def abort(self:TensorFile):
     "Give up: an open file would keep its disk space even after it is deleted"
-    if self._fd is not None: os.close(self._fd)
-    self._fd = None
+    fd, self._fd = self._fd, None
+    if fd is not None: os.close(fd)
 
 @patch
 def close(self:TensorFile):
     "Force the bytes to disk; every announced tensor must have been written"
     if self._fd is None: return
-    missing, fd, self._fd = [n for n, left in self._left.items() if left], self._fd, None
     try:
-        with naming(self.path): os.fsync(fd)
-    finally: os.close(fd)
+        with naming(self.path): os.fsync(self._fd)
+    finally: self.abort()
+    missing = [n for n, left in self._left.items() if left]
     if missing: raise ValueError(f"{self.path}: {missing[0]} was never written")
 
 # %% ../../nbs/checkpoints/00_tensorfiles.ipynb #9d8f059a
@@ -164,24 +182,28 @@ class TensorFolder:
     "Safetensors shards of known names and shapes in `folder`, with an index when there are several"
     def __init__(self, folder: Path, specs: dict[str, Spec],
                  stem: str = "model", # file name up to the extension
-                 max_shard_size: str = "5GB", join: bool = False): # to files that another process made
+                 max_shard_size: str = "5GB",
+                 join: bool = False): # to files that another process made
         if not join: need_space(folder, sum(s.nbytes for s in specs.values()))
         stem = stem.replace("{", "{{").replace("}", "}}")     # a file name, not a format
         meta = {k: torch.empty(s.shape, dtype=s.dtype, device="meta") for k, s in specs.items()}
         plan = split_torch_state_dict_into_shards(
             meta, filename_pattern=stem + "{suffix}.safetensors", max_shard_size=max_shard_size)
-        self.folder, self._index, self._to, self._files = folder, None, plan.tensor_to_filename, {}
+        self.folder, self._shards = folder, plan.tensor_to_filename
+        self._files, self._index = {}, None
         try:
             for f, names in plan.filename_to_tensors.items():
                 self._files[f] = TensorFile(folder / f, {n: specs[n] for n in names}, join)
-        except BaseException: self.abort(); raise
+        except BaseException:
+            self.abort()
+            raise
         if plan.is_sharded and not join:
             self._index = (f"{stem}.safetensors.index.json",
-                           dict(metadata=plan.metadata, weight_map=plan.tensor_to_filename))
+                           dict(metadata=plan.metadata, weight_map=self._shards))
 
     def write(self, name: str, x: Tensor, row: int = 0):
         "Write one tensor, or rows of it, to its shard"
-        self._files[self._to[name]].write(name, x, row)
+        self._files[self._shards[name]].write(name, x, row)
 
 # %% ../../nbs/checkpoints/00_tensorfiles.ipynb #e014c670
 @patch
@@ -192,11 +214,13 @@ def abort(self:TensorFolder):
 @patch
 def elsewhere(self:TensorFolder, names):
     "These are written by other processes"
-    for n in names: self._files[self._to[n]]._left[n] = 0
+    for n in names: self._files[self._shards[n]]._left[n] = 0
 
 @patch
 def close(self:TensorFolder):
     "Force everything to disk, the index last"
     for f in self._files.values(): f.close()
     fsync_path(self.folder)
-    if self._index: write_durably(self.folder / self._index[0], json.dumps(self._index[1], indent=2))
+    if self._index:
+        name, index = self._index
+        write_durably(self.folder / name, json.dumps(index, indent=2))

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from fastcore.script import store_true
 
-from ..basics.disk import human_size, need_space, scratch_folder
-from ..basics.tables import count, text_table
+from ..basics.disk import need_space, scratch_folder
+from ..basics.sizes import human_size, count
+from ..basics.tables import text_table
 from ..checkpoints.adapters import adapter_folder
 from ..checkpoints.loading import open_checkpoint
 from .plan import plan, show_plan

@@ -11,7 +11,7 @@ from math import prod
 
 import torch
 
-from ..basics.disk import human_size
+from ..basics.sizes import human_size
 from ..checkpoints.layers import Layer
 from ..merging.merger import ContinualMerger
 from ..merging.parallel import layer_cost

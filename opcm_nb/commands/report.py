@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table as TextTable
 
 from .diagnostics import plot_interference, plot_layers, plot_norms, plot_trace, summary
-from ..basics.disk import OpcmError, human_size, write_durably
+from ..basics.disk import OpcmError, write_durably
+from ..basics.sizes import human_size
 from ..merging.merger import ContinualMerger
 from ..merging.state import StateFolder
 from ..merging.manifest import arrival_trace

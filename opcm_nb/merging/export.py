@@ -24,7 +24,7 @@ from ..basics.disk import publish_folder, scratch_folder
 from ..checkpoints.companions import companions, read_json
 from ..checkpoints.loading import write_config
 from ..checkpoints.tensorfiles import Spec, TensorFolder
-from ..basics.tables import count
+from ..basics.sizes import count
 
 # %% ../../nbs/merging/08_export.ipynb #e4c55229
 def model_card(manifest: dict # of the state that is exported

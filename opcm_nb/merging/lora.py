@@ -15,7 +15,8 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from ..basics.disk import OpcmError
-from ..checkpoints.adapters import adapter_folder, check_part, flips, open_adapter, place
+from ..checkpoints.adapters import adapter_folder, open_adapter
+from ..checkpoints.placement import check_part, flips, place
 from ..checkpoints.checkpoint import Checkpoint, tensor_digest
 from ..checkpoints.layers import Layer
 from ..checkpoints.loading import open_checkpoint, recorded

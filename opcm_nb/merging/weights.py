@@ -12,7 +12,8 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor
 
-from ..basics.disk import OpcmError, human_size
+from ..basics.disk import OpcmError
+from ..basics.sizes import human_size
 from ..checkpoints.checkpoint import Checkpoint, tensor_digest
 from ..checkpoints.companions import labels
 from ..checkpoints.layers import Layer, join_stack, pieces, split_stack

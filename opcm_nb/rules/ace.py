@@ -7,13 +7,12 @@ __all__ = ['Ace', 'ace_solution', 'ace_all_at_once']
 
 # %% ../../nbs/rules/11_ace.ipynb #8124dbd5
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from .checks import defines, per_matrix
-from .core import AdditiveRule
+from .checks import defines_map
+from .core import MapRule
 from .isotropic import svd
 
 # %% ../../nbs/rules/11_ace.ipynb #e00b8b68
@@ -23,10 +22,10 @@ _UNIT = {"g": "sum of W'W / tr", "b": "sum of W W'W / tr", "w": "sum of W / tr",
 
 def _terms(tau: Tensor)-> dict[str, Tensor]: # of one expert, [p, m, n]
     mean, e = tau.mean(1, keepdim=True), tau.square().sum((1, 2))
-    W, moved = tau - mean, tau.flatten(1).any(1).to(tau)
-    G, tr, log = W.mT @ W, W.square().sum((1, 2)) + 1e-12, (e + 1e-12).log()
-    unit = tr[:, None, None]
-    q = torch.stack([1 / tr, e, log, log.square(), torch.ones_like(e)], 1) * moved[:, None]
+    W, log = tau - mean, (e + 1e-12).log()
+    G, tr = W.mT @ W, W.square().sum((1, 2)) + 1e-12
+    unit, moved = tr[:, None, None], tau.flatten(1).any(1, keepdim=True).to(tau)
+    q = torch.stack([1 / tr, e, log, log.square(), torch.ones_like(e)], 1) * moved
     return dict(G=G, B=W @ G, g=G / unit, b=W @ G / unit, w=W / unit, u=mean @ G / unit, q=q)
 
 def _named(slots: dict)-> dict:
@@ -37,36 +36,33 @@ def _branches(gate: str, names)-> list[str]:
 
 # %% ../../nbs/rules/11_ace.ipynb #2f24e0dd
 @dataclass
-class Ace(AdditiveRule):
+class Ace(MapRule):
     "ACE-Merging, both branches (arXiv 2603.02945)"
-    name: ClassVar[str] = "ace"
-    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors"} | _named(_RAW | _UNIT)
-    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(gate=("auto", "open", "closed"))
-    decides: ClassVar[tuple[str, ...]] = ("gate",)
-    copies: ClassVar[int] = 22
-    reference: ClassVar[str] = "arXiv 2603.02945"
-    bounds: ClassVar[dict[str, str]] = dict(eps="(0, inf)", share="[0, 1]")
+    name = "ace"
+    keeps = {"S": "sum of task vectors"} | _named(_RAW | _UNIT)
+    choices = dict(gate=("auto", "open", "closed"))
+    decides = ("gate",)
+    copies = 22
+    reference = "arXiv 2603.02945"
+    bounds = dict(eps="(0, inf)", share="[0, 1]")
     eps: float = 1e-5 # added to every covariance
     gate: str = "auto" # `auto`, `open` (trace-normalised and refined) or `closed`
     share: float = .3 # of the singular directions in the refinement
 
-    def slot_specs(self, stack, linear, dtype):
+    def map_slots(self, stack, dtype):
         "S, and of each branch that may be taken its sums"
-        if not linear: return {"S": (stack, dtype)}
         square, row = (stack[0], stack[2], stack[2]), (stack[0], 1, stack[2])
         shapes = dict(G=square, B=stack, g=square, b=stack, w=stack, u=row, q=(stack[0], 5))
         slots = {k: (shapes[k], dtype) for k in _branches(self.gate, shapes)}
         return {"S": (stack, dtype)} | _named(slots)
 
-    def terms(self, tau, linear, measured):
+    def map_terms(self, tau, measured):
         "Raw and trace-normalised sums of one expert"
-        if not linear: return {"S": tau}
         terms = _terms(tau)
         return {"S": tau} | _named({k: terms[k] for k in _branches(self.gate, terms)})
 
-    def solve(self, kept, linear, totals):
-        "One branch or the other, matrix by matrix; the mean where a layer is not linear"
-        if not linear: return kept["S"] / totals.t
+    def map_delta(self, kept, totals):
+        "One branch or the other, matrix by matrix"
         one = lambda i: {k.removeprefix("ace_"): x[i] for k, x in kept.items()}
         return torch.stack([ace_solution(one(i), totals.t, self) for i in range(len(kept["S"]))])
 
@@ -89,8 +85,8 @@ def _open(k: dict[str, Tensor], rule: Ace)-> Tensor: # [m, n]
     Sigma = k["g"] + rule.eps * inverse * torch.eye(len(k["g"])).to(k["g"])
     A = Sigma + k["g"].mean(0) / (energy / t + 1e-12)
     tau = torch.linalg.solve(A, k["b"] + rule.eps * k["w"], left=False)
-    rest = k["b"] + k["u"] - k["S"] @ Sigma / t                    # sum of T (Sigma_i - mean Sigma)
-    U, s, Vh = svd(rest + tau)
+    spread = k["b"] + k["u"] - k["S"] @ Sigma / t                  # sum of T (Sigma_i - mean Sigma)
+    U, s, Vh = svd(spread + tau)
     top = int(rule.share * len(s))
     return tau + s[:top].mean() * U[:, :top] @ Vh[:top] if top else tau
 
@@ -99,26 +95,25 @@ def ace_solution(k: dict[str, Tensor], t: int, rule: Ace)-> Tensor: # [m, n]
     return _open(k, rule) if _is_open(k, rule.gate) else _closed(k, t, rule)
 
 # %% ../../nbs/rules/11_ace.ipynb #7c89b592
-@defines(Ace)
-def ace_all_at_once(rule, taus, linear, statistics): # [T, p, m, n] -> [p, m, n]
-    if not linear: return taus.mean(0)
-    def one(T): # [T, m, n]
-        moved = T[T.flatten(1).any(1)]
-        energy = moved.square().sum((1, 2))
-        log = (energy + 1e-12).log()
-        wide = len(moved) > 1 and (log.var() / (log.mean()**2 + 1e-12) > .3).item()
-        is_open = wide if rule.gate == "auto" else rule.gate == "open"
-        if is_open: T = moved
-        if not len(T): return taus[0, 0] * 0
-        W = T - T.mean(1, keepdim=True)
-        trace = W.square().sum((1, 2)) + 1e-12 if is_open else torch.ones(len(T), dtype=T.dtype)
-        Sigma = W.mT @ W / trace[:, None, None]
-        shrunk = Sigma + (rule.eps / trace)[:, None, None] * torch.eye(T.shape[2], dtype=T.dtype)
-        common = Sigma.sum(0).mean(0, keepdim=True) / (energy.mean() + 1e-12 if is_open else 1.)
-        tau = (W @ shrunk).sum(0) @ torch.linalg.inv(shrunk.sum(0) + common)
-        if not is_open: return tau
-        rest = (T @ (Sigma - shrunk.mean(0))).sum(0)
-        U, s, Vh = torch.linalg.svd(rest + tau, full_matrices=False)
-        k = int(rule.share * len(s))
-        return tau + (s[:k].mean() * U[:, :k] @ Vh[:k] if k else 0)
-    return per_matrix(one, taus)
+def _unequal(energy: Tensor)-> bool: # [T], of the experts that moved a layer
+    log = (energy + 1e-12).log()
+    return len(log) > 1 and (log.var() / (log.mean()**2 + 1e-12) > .3).item()
+
+@defines_map(Ace)
+def ace_all_at_once(rule, T): # [T, m, n] -> [m, n]
+    moved = T[T.flatten(1).any(1)]
+    energy = moved.square().sum((1, 2))
+    is_open = _unequal(energy) if rule.gate == "auto" else rule.gate == "open"
+    if not len(moved): return T[0]
+    if is_open: T = moved
+    W = T - T.mean(1, keepdim=True)
+    trace = W.square().sum((1, 2)) + 1e-12 if is_open else torch.ones(len(T), dtype=T.dtype)
+    Sigma = W.mT @ W / trace[:, None, None]
+    shrunk = Sigma + (rule.eps / trace)[:, None, None] * torch.eye(T.shape[2], dtype=T.dtype)
+    common = Sigma.sum(0).mean(0, keepdim=True) / (energy.mean() + 1e-12 if is_open else 1.)
+    tau = (W @ shrunk).sum(0) @ torch.linalg.inv(shrunk.sum(0) + common)
+    if not is_open: return tau
+    spread = (T @ (Sigma - shrunk.mean(0))).sum(0)
+    U, s, Vh = torch.linalg.svd(spread + tau, full_matrices=False)
+    k = int(rule.share * len(s))
+    return tau + (s[:k].mean() * U[:, :k] @ Vh[:k] if k else 0)

@@ -7,14 +7,13 @@ __all__ = ['quotient', 'SquaresRule', 'ActMat', 'larger_half', 'Tact', 'least_sq
 
 # %% ../../nbs/rules/10_actmat.ipynb #c071e806
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from .linalg import eigh_descending, scaled
 from .checks import defines, per_matrix
-from .core import AdditiveRule
+from .core import MapRule
 
 # %% ../../nbs/rules/10_actmat.ipynb #5a9b7b79
 def quotient(D: Tensor, # [p, m, n]
@@ -26,20 +25,19 @@ def quotient(D: Tensor, # [p, m, n]
     out = []
     for d, c in zip(D, C):
         l, Q = eigh_descending(c.double())
-        l, Q, largest = l.clamp(min=0), Q.to(d), l[0].clamp(min=0)
-        inverse = torch.where(l > cut * largest, largest / (l + ridge * l.mean()), 0)
-        out.append((d / torch.where(largest > 0, largest, 1).to(d) @ Q) * inverse.to(d) @ Q.mT)
+        l, Q = l.clamp(min=0), Q.to(d)
+        inverse = torch.where(l > cut * l[0], l[0] / (l + ridge * l.mean()), 0)
+        out.append((d / torch.where(l[0] > 0, l[0], 1).to(d) @ Q) * inverse.to(d) @ Q.mT)
     return torch.stack(out)
 
 # %% ../../nbs/rules/10_actmat.ipynb #615a76e3
 @dataclass
-class SquaresRule(AdditiveRule):
+class SquaresRule(MapRule):
     "Keeps a square and a cube of task vectors, its second and third slot, and their unit"
-    copies: ClassVar[int] = 22
+    copies = 22
 
-    def slot_specs(self, stack, linear, dtype):
-        "S for what is not linear; else denominator [p, in, in], numerator, and their unit [p]"
-        if not linear: return {"S": (stack, dtype)}
+    def map_slots(self, stack, dtype):
+        "Denominator [p, in, in], numerator, and their unit [p]"
         G, H = list(self.keeps)[1:3]
         square = stack[0], stack[2], stack[2]
         return {G: (square, dtype), H: (stack, dtype), "unit": (stack[:1], dtype)}
@@ -61,24 +59,22 @@ class SquaresRule(AdditiveRule):
 @dataclass
 class ActMat(SquaresRule):
     "Least squares with T'T in place of each task's input covariance (arXiv 2604.01329)"
-    name: ClassVar[str] = "actmat"
-    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "G": "sum of T'T",
-                                       "H": "sum of T T'T",
-                                       "unit": "what G and H measure task vectors in"}
-    reference: ClassVar[str] = "arXiv 2604.01329"
-    bounds: ClassVar[dict[str, str]] = dict(cut="[0, 1)", ridge="[0, inf)")
+    name = "actmat"
+    keeps = {"S": "sum of task vectors", "G": "sum of T'T",
+             "H": "sum of T T'T",
+             "unit": "what G and H measure task vectors in"}
+    reference = "arXiv 2604.01329"
+    bounds = dict(cut="[0, 1)", ridge="[0, inf)")
     cut: float = 1e-6 # eigenvalues below this share of the largest are left out
     ridge: float = 0. # added to the eigenvalues, relative to their mean
 
-    def terms(self, tau, linear, measured):
+    def map_terms(self, tau, measured):
         "T'T and T T'T"
-        if not linear: return {"S": tau}
         G = tau.mT @ tau
         return {"G": G, "H": tau @ G}
 
-    def solve(self, kept, linear, totals):
-        "H G^+; the mean where a layer is not linear"
-        if not linear: return kept["S"] / totals.t
+    def map_delta(self, kept, totals):
+        "H G^+"
         G, H = list(self.keeps)[1:3]
         return quotient(kept[H], kept[G], self.cut, self.ridge) * kept["unit"][:, None, None]
 
@@ -95,18 +91,17 @@ def larger_half(tau: Tensor, # [p, m, n]
 @dataclass
 class Tact(ActMat):
     "ACTMat with covariances from the larger entries of each task vector"
-    name: ClassVar[str] = "tact"
-    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "J": "sum of trim(T)' trim(T)",
-                                       "K": "sum of T trim(T)' trim(T)",
-                                       "unit": "what J and K measure task vectors in"}
-    decides: ClassVar[tuple[str, ...]] = ("share",)
-    reference: ClassVar[str] = "TACT"
-    bounds: ClassVar[dict[str, str]] = ActMat.bounds | dict(share="(0, 1]")
+    name = "tact"
+    keeps = {"S": "sum of task vectors", "J": "sum of trim(T)' trim(T)",
+             "K": "sum of T trim(T)' trim(T)",
+             "unit": "what J and K measure task vectors in"}
+    decides = ("share",)
+    reference = "TACT"
+    bounds = ActMat.bounds | dict(share="(0, 1]")
     share: float = .5 # of entries that make the covariance
 
-    def terms(self, tau, linear, measured):
+    def map_terms(self, tau, measured):
         "trim(T)' trim(T) and T times it"
-        if not linear: return {"S": tau}
         top = larger_half(tau, self.share)
         J = top.mT @ top
         return {"J": J, "K": tau @ J}

@@ -7,14 +7,13 @@ __all__ = ['dop_pair', 'dop_adaptive', 'Dop', 'dop_by_kronecker']
 
 # %% ../../nbs/rules/14_dop.ipynb #2ada2869
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from .linalg import eigh_descending, scaled
 from .checks import defines
-from .core import Rule
+from .core import Recursion
 
 # %% ../../nbs/rules/14_dop.ipynb #58955bd5
 def _eigenbasis(X: Tensor, # [k, c]
@@ -31,12 +30,12 @@ def dop_pair(M: Tensor, T: Tensor, # [m, n] each
     (M, T), unit = scaled(torch.stack([M, T]))
     pairs, start = ((weight, M), (1 - weight, T)), (M + T) / 2
     # R - A start - start B
-    rest = sum(w * (X @ X.mT @ (X - start) + (X - start) @ X.mT @ X) for w, X in pairs)
+    pull = sum(w * (X @ X.mT @ (X - start) + (X - start) @ X.mT @ X) for w, X in pairs)
     a, P = _eigenbasis(torch.cat([w**.5 * X for w, X in pairs], 1))
     b, Q = _eigenbasis(torch.cat([w**.5 * X.mT for w, X in pairs], 1))
     both = a[:, None] + b
     sure = both > 1e-10 * both.max()                  # smaller sums of eigenvalues say nothing
-    step = torch.where(sure, (P.mT @ rest @ Q) / torch.where(sure, both, 1), 0)
+    step = torch.where(sure, (P.mT @ pull @ Q) / torch.where(sure, both, 1), 0)
     return (start + P @ step @ Q.mT) * unit
 
 # %% ../../nbs/rules/14_dop.ipynb #ae9bf76b
@@ -59,16 +58,16 @@ def dop_adaptive(M: Tensor, T: Tensor, # [m, n] each
 
 # %% ../../nbs/rules/14_dop.ipynb #5af24d71
 @dataclass
-class Dop(Rule):
+class Dop(Recursion):
     "Dual orthogonal projection, pairwise (NeurIPS 2025)"
-    name: ClassVar[str] = "dop"
-    keeps: ClassVar[dict[str, str]] = {"M": "merged delta of DOP"}
-    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(solver=("closed", "adaptive"),
-                                                         others=("mean", "halves"))
-    decides: ClassVar[tuple[str, ...]] = ("weight", "solver", "smooth", "others")
-    copies: ClassVar[int] = 31
-    reference: ClassVar[str] = "DOP, NeurIPS 2025"
-    bounds: ClassVar[dict[str, str]] = dict(weight="[0, 1]", smooth="[0, 1]")
+    name = "dop"
+    keeps = {"M": "merged delta of DOP"}
+    choices = dict(solver=("closed", "adaptive"),
+                   others=("mean", "halves"))
+    decides = ("weight", "solver", "smooth", "others")
+    copies = 31
+    reference = "DOP, NeurIPS 2025"
+    bounds = dict(weight="[0, 1]", smooth="[0, 1]")
     weight: float = .8 # of the merged model against the newcomer
     solver: str = "closed" # `closed` (fixed weight) or `adaptive` (as published)
     smooth: float = .999 # adaptive: of the weight from step to step
@@ -80,14 +79,9 @@ class Dop(Rule):
         if t == 0: M += tau
         elif not linear: M += (tau - M) / (t + 1 if self.others == "mean" else 2)
         else:
-            for i, T in enumerate(tau):
-                M[i] = (dop_pair(M[i].clone(), T, self.weight) if self.solver == "closed"
-                        else dop_adaptive(M[i].clone(), T, self.weight, smooth=self.smooth))
-        return []
-
-    def solve(self, kept, linear, totals):
-        "M itself"
-        return kept["M"].clone()
+            for m, T in zip(M, tau):
+                m.copy_(dop_pair(m, T, self.weight) if self.solver == "closed"
+                        else dop_adaptive(m, T, self.weight, smooth=self.smooth))
 
 # %% ../../nbs/rules/14_dop.ipynb #210e90f2
 @defines(Dop)

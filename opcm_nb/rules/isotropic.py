@@ -7,7 +7,6 @@ __all__ = ['svd', 'thin_svd', 'polar', 'IsoC', 'iso_by_inverse_root']
 
 # %% ../../nbs/rules/09_isotropic.ipynb #e859618a
 from dataclasses import dataclass
-from typing import ClassVar
 
 import scipy.linalg
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from .linalg import scaled
 from .projection import RANK_TOL
-from .checks import defines, per_matrix
+from .checks import defines_map
 from .sums import Average
 
 # %% ../../nbs/rules/09_isotropic.ipynb #0df0c0fe
@@ -25,8 +24,8 @@ def svd(X: Tensor # [m, n]
     X, unit = scaled(X)
     try: U, s, Vh = torch.linalg.svd(X, full_matrices=False)
     except torch.linalg.LinAlgError:
-        found = scipy.linalg.svd(X.cpu().numpy(), full_matrices=False, lapack_driver="gesvd")
-        U, s, Vh = (torch.from_numpy(x).to(X) for x in found)
+        factors = scipy.linalg.svd(X.cpu().numpy(), full_matrices=False, lapack_driver="gesvd")
+        U, s, Vh = (torch.from_numpy(x).to(X) for x in factors)
     return U, s * unit, Vh
 
 def thin_svd(X: Tensor # [m, n]
@@ -46,9 +45,9 @@ def polar(X: Tensor # [m, n]
 @dataclass
 class IsoC(Average):
     "Iso-C: all singular values of the sum replaced by their mean (arXiv 2502.04959)"
-    name: ClassVar[str] = "iso_c"
-    reference: ClassVar[str] = "arXiv 2502.04959"
-    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(embeddings=("mean", "matrix"))
+    name = "iso_c"
+    reference = "arXiv 2502.04959"
+    choices = dict(embeddings=("mean", "matrix"))
     scale: float = 1.
     embeddings: str = "mean" # or `matrix`: other two-dimensional parameters count as linear maps
 
@@ -61,15 +60,12 @@ class IsoC(Average):
         return torch.stack(list(map(self._one, kept["S"]))) if linear else kept["S"] / totals.t
 
 # %% ../../nbs/rules/09_isotropic.ipynb #aba6c1fa
-@defines(IsoC)
-def iso_by_inverse_root(rule, taus, linear, statistics): # [T, p, m, n] -> [p, m, n]
-    if not linear: return taus.mean(0)
-    def one(T): # [T, m, n]
-        S = T.sum(0)
-        size = S.abs().max()
-        if not size: return S
-        l, Q = torch.linalg.eigh((S / size).mT @ (S / size))
-        used = l > 1e-14 * l.max()
-        root, Q = l[used].sqrt(), Q[:, used]
-        return rule.scale * size * root.mean() * (S / size) @ Q @ torch.diag(1 / root) @ Q.mT
-    return per_matrix(one, taus)
+@defines_map(IsoC)
+def iso_by_inverse_root(rule, T): # [T, m, n] -> [m, n]
+    S = T.sum(0)
+    size = S.abs().max()
+    if not size: return S
+    l, Q = torch.linalg.eigh((S / size).mT @ (S / size))
+    used = l > 1e-14 * l.max()
+    root, Q = l[used].sqrt(), Q[:, used]
+    return rule.scale * size * root.mean() * (S / size) @ Q @ torch.diag(1 / root) @ Q.mT

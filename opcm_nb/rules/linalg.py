@@ -59,14 +59,16 @@ def singular_basis(A: Tensor, # [m, n] with m <= n
 def sum_squares(x: Tensor, # any shape, any float dtype
                )-> float: # fp64; inf or nan when `x` holds an inf or a nan
     "Sum of squares of `x` in fp64: a squared norm, and at no extra cost a test for finiteness"
-    parts = x.detach().reshape(-1).split(1 << 20)              # the norm converts what it is given: not all at once
+    # the norm converts what it gets: not all at once
+    parts = x.detach().reshape(-1).split(1 << 20)
     return sum(torch.linalg.vector_norm(p, dtype=torch.float64).square() for p in parts).item()
 
 # %% ../../nbs/rules/00_linalg.ipynb #a6ba2295
 def scaled(x: Tensor, # any shape, finite
           )-> tuple[Tensor, float]: # x / unit, unit
     "`x` in a unit, a power of two, in which its squares neither vanish nor overflow"
-    largest = max(abs(y.item()) for y in torch.aminmax(x)) if x.numel() else 0.      # one pass, no copy
+    # one pass, no copy
+    largest = max(abs(y.item()) for y in torch.aminmax(x)) if x.numel() else 0.
     if not largest or 1e-9 < largest < 1e9: return x, 1.
     unit = 2.**(math.frexp(largest)[1] - 1)
     return x / unit, unit
@@ -91,6 +93,6 @@ def solvable(name: str):
     "A failure of linear algebra names the layer"
     try: yield
     except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as e:
-        raise OpcmError(f"{name}: the arithmetic of this layer failed ({first_line(e, 120)}); nothing was written: try "
-                        "a state with dtype='float64' (--dtype float64), another rule, or leave the layer out with "
-                        "exclude= (--exclude)") from None
+        raise OpcmError(f"{name}: the arithmetic of this layer failed ({first_line(e, 120)}); "
+                        "nothing was written: try a state with dtype='float64' (--dtype float64), "
+                        "another rule, or leave the layer out with exclude= (--exclude)") from None

@@ -7,7 +7,6 @@ __all__ = ['MagMax', 'largest_entries']
 
 # %% ../../nbs/rules/06_magmax.ipynb #306cf9fa
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 
@@ -18,17 +17,16 @@ from .core import Rule
 @dataclass
 class MagMax(Rule):
     "Entry of largest magnitude over all experts; of opposite ones as large the positive"
-    name: ClassVar[str] = "magmax"
-    keeps: ClassVar[dict[str, str]] = {"M": "entry of largest magnitude"}
-    order_free: ClassVar[bool] = True
-    reference: ClassVar[str] = "arXiv 2407.06322"
+    name = "magmax"
+    keeps = {"M": "entry of largest magnitude"}
+    order_free = True
+    reference = "arXiv 2407.06322"
     scale: float = .5
 
     def add(self, kept, tau, linear, measured):
         "Replace the entries that the newcomer exceeds"
         M = kept["M"]
         torch.where((tau.abs() > M.abs()) | ((tau == -M) & (tau > 0)), tau, M, out=M)
-        return []
 
     def solve(self, kept, linear, totals):
         "scale * M"

@@ -7,27 +7,27 @@ __all__ = ['nufilt_adam', 'nufilt_ridge', 'nufilt_step', 'Nufilt', 'nufilt_by_kr
 
 # %% ../../nbs/rules/15_nufilt.ipynb #f5b9f2ea
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial, reduce
 
 import torch
 from torch import Tensor
 
-from .checks import defines
-from .core import Rule
+from .checks import defines_map
+from .core import Recursion
 from .isotropic import thin_svd
 
 # %% ../../nbs/rules/15_nufilt.ipynb #77bcbade
 def _asked(T: Tensor, M: Tensor, # [m, n] each
-           own: int, protected: int # ranks of V1 and V2
+           r1: int, r2: int # ranks of V1 and V2
           )-> tuple[Tensor, Tensor, Tensor]: # T P [m, n], V [n, c], R [m, c]
-    V1, V2 = thin_svd(T)[2][:own].mT, thin_svd(M)[2][:protected].mT
+    V1, V2 = thin_svd(T)[2][:r1].mT, thin_svd(M)[2][:r2].mT
     TP = T - (T @ V2) @ V2.mT
     return TP, torch.cat([V1, V2], 1), torch.cat([(T - M - TP) @ V1, -TP @ V2], 1)
 
-def nufilt_adam(T: Tensor, M: Tensor, own: int, protected: int, rank: int = 64,
+def nufilt_adam(T: Tensor, M: Tensor, r1: int, r2: int, rank: int = 64,
                 steps: int = 50, lr: float = 1e-3)-> Tensor: # [m, n]: what is added to M
     "The filtered newcomer with a low-rank correction, as published"
-    TP, V, R = _asked(T, M, own, protected)
+    TP, V, R = _asked(T, M, r1, r2)
     g = torch.Generator().manual_seed(0)                     # on the CPU: the same on every device
     A = .02 * torch.randn(rank, T.shape[1], generator=g, dtype=T.dtype)
     A = A.to(T.device).requires_grad_()
@@ -41,10 +41,10 @@ def nufilt_adam(T: Tensor, M: Tensor, own: int, protected: int, rank: int = 64,
     return TP + (T @ B @ A).detach()
 
 # %% ../../nbs/rules/15_nufilt.ipynb #65450642
-def nufilt_ridge(T: Tensor, M: Tensor, own: int, protected: int,
+def nufilt_ridge(T: Tensor, M: Tensor, r1: int, r2: int,
                  ridge: float)-> Tensor: # [m, n]: what is added to M
     "The filtered newcomer with the ridge-regularised correction, in closed form"
-    TP, V, R = _asked(T, M, own, protected)
+    TP, V, R = _asked(T, M, r1, r2)
     (U, s, _), (Q, d, H) = thin_svd(T), thin_svd(V)
     if not len(s) or not len(d): return TP
     share = (s / s[0])[:, None] * d                          # in units of s[0]: no squares of it
@@ -55,26 +55,26 @@ def nufilt_ridge(T: Tensor, M: Tensor, own: int, protected: int,
 def nufilt_step(rule, # a `Nufilt`
                 T: Tensor, M: Tensor)-> Tensor: # [m, n] each -> [m, n]
     "What is added to M; the first task vector whole, or cut as the release cuts it"
-    own, protected = int(rule.own), int(rule.protected)
+    r1, r2 = int(rule.own), int(rule.protected)
     if M.any():
-        if rule.solver == "adam": return nufilt_adam(T, M, own, protected, int(rule.rank))
-        return nufilt_ridge(T, M, own, protected, rule.ridge)
+        if rule.solver == "adam": return nufilt_adam(T, M, r1, r2, int(rule.rank))
+        return nufilt_ridge(T, M, r1, r2, rule.ridge)
     T = T.clone()
-    if rule.first == "released": T[:, :protected] = 0
+    if rule.first == "released": T[:, :r2] = 0
     return T
 
 # %% ../../nbs/rules/15_nufilt.ipynb #b8f07638
 @dataclass
-class Nufilt(Rule):
+class Nufilt(Recursion):
     "NUFILT, data-free continual merging in the null space (arXiv 2509.21413)"
-    name: ClassVar[str] = "nufilt"
-    keeps: ClassVar[dict[str, str]] = {"M": "merged delta of NUFILT"}
-    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(solver=("ridge", "adam"),
-                                                         first=("whole", "released"))
-    decides: ClassVar[tuple[str, ...]] = ("solver", "protected", "own", "rank", "ridge", "first")
-    reference: ClassVar[str] = "arXiv 2509.21413"
-    bounds: ClassVar[dict[str, str]] = dict(protected="[1, inf)", own="[1, inf)", rank="[1, inf)",
-                                            ridge="(0, inf)")
+    name = "nufilt"
+    keeps = {"M": "merged delta of NUFILT"}
+    choices = dict(solver=("ridge", "adam"),
+                   first=("whole", "released"))
+    decides = ("solver", "protected", "own", "rank", "ridge", "first")
+    reference = "arXiv 2509.21413"
+    bounds = dict(protected="[1, inf)", own="[1, inf)", rank="[1, inf)",
+                  ridge="(0, inf)")
     solver: str = "ridge" # `ridge` or `adam` (as published)
     protected: int = 128 # directions of the merged delta that the newcomer may not touch
     own: int = 8 # directions of the newcomer to give back
@@ -87,29 +87,24 @@ class Nufilt(Rule):
         M = kept["M"]
         if linear: M += torch.stack([nufilt_step(self, T, m) for m, T in zip(M, tau)])
         else: M += (tau - M) / (measured["t"] + 1)
-        return []
-
-    def solve(self, kept, linear, totals):
-        "M itself"
-        return kept["M"].clone()
 
 # %% ../../nbs/rules/15_nufilt.ipynb #192a6808
-@defines(Nufilt)
-def nufilt_by_kronecker(rule, taus, linear, statistics): # [T, p, m, n] -> [p, m, n]
-    if not linear: return taus.mean(0)
-    def top(X, k): # right singular vectors above rounding noise
-        _, s, Vt = torch.linalg.svd(X, full_matrices=False)
-        return Vt[:min(int(k), int((s > 1e-7 * s[0]).sum()))].mT
-    def step(M, T): # [m, n] each
-        if not M.any() or not T.any(): return M + T
-        V1, V2 = top(T, rule.own), top(M, rule.protected)
-        TP, V = T - T @ V2 @ V2.mT, torch.cat([V1, V2], 1)
-        R = torch.cat([(T - M - TP) @ V1, -TP @ V2], 1)
-        size = torch.linalg.matrix_norm(T, 2)
-        K = torch.kron(T / size, V.mT.contiguous())         # vec(T X V) / size, row-major
-        inner = K @ K.mT + rule.ridge * torch.eye(len(K), dtype=T.dtype)
-        X = (K.mT @ torch.linalg.solve(inner, (R / size).flatten())).view(T.shape[1], T.shape[1])
-        return M + TP + T @ X
-    M = taus[0]
-    for tau in taus[1:]: M = torch.stack([step(*x) for x in zip(M, tau)])
-    return M
+def _top(X: Tensor, k: float)-> Tensor: # [m, n] -> [n, k]
+    "Right singular vectors above rounding noise"
+    _, s, Vt = torch.linalg.svd(X, full_matrices=False)
+    return Vt[:min(int(k), int((s > 1e-7 * s[0]).sum()))].mT
+
+def _step(rule, M: Tensor, T: Tensor)-> Tensor: # [m, n] each
+    if not M.any() or not T.any(): return M + T
+    V1, V2 = _top(T, rule.own), _top(M, rule.protected)
+    TP, V = T - T @ V2 @ V2.mT, torch.cat([V1, V2], 1)
+    R = torch.cat([(T - M - TP) @ V1, -TP @ V2], 1)
+    size = torch.linalg.matrix_norm(T, 2)
+    K = torch.kron(T / size, V.mT.contiguous())             # vec(T X V) / size, row-major
+    inner = K @ K.mT + rule.ridge * torch.eye(len(K), dtype=T.dtype)
+    X = (K.mT @ torch.linalg.solve(inner, (R / size).flatten())).view(T.shape[1], T.shape[1])
+    return M + TP + T @ X
+
+@defines_map(Nufilt)
+def nufilt_by_kronecker(rule, taus): # [T, m, n] -> [m, n]
+    return reduce(partial(_step, rule), taus)

@@ -7,7 +7,6 @@ __all__ = ['OPCM', 'opcm_by_full_svd']
 
 # %% ../../nbs/rules/04_opcm.ipynb #f17ef6a6
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -34,22 +33,20 @@ def _report(T: Tensor, A: Tensor, p: Projection, # [m, n] each, scaled
 @dataclass
 class OPCM(Rule):
     "OPCM, Tang et al. 2025 (arXiv 2501.09522), in accumulator form"
-    name: ClassVar[str] = "opcm"
-    keeps: ClassVar[dict[str, str]] = {"A": "sum of projected task vectors"}
-    decides: ClassVar[tuple[str, ...]] = ("alpha", "mode")
-    reference: ClassVar[str] = "arXiv 2501.09522"
-    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(mode=MODES)
-    bounds: ClassVar[dict[str, str]] = dict(alpha="[0, 1]")
+    name = "opcm"
+    keeps = {"A": "sum of projected task vectors"}
+    decides = ("alpha", "mode")
+    reference = "arXiv 2501.09522"
+    choices = dict(mode=MODES)
+    bounds = dict(alpha="[0, 1]")
     alpha: float = .5 # share of the singular-value sum that is protected
     mode: str = "block_diag" # `block`, `block_diag` or `two_sided`
 
     def add(self, kept, tau, linear, measured):
         "A += projection of tau, matrix by matrix"
-        if not linear:
-            kept["A"] += tau
-            return []
+        if not linear: kept["A"] += tau
         rows = []
-        for A, T in zip(kept["A"], tau):
+        for A, T in zip(kept["A"], tau) if linear else ():
             (T, unit_T), (scaled_A, unit_A) = scaled(T), scaled(A)
             p = project(T, scaled_A, self.alpha, self.mode)
             rows.append(_report(T, scaled_A, p, unit_T, unit_A))

@@ -7,7 +7,6 @@ __all__ = ['Dare', 'Star']
 
 # %% ../../nbs/rules/17_presteps.ipynb #a67c0b2c
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,7 +17,7 @@ from .isotropic import thin_svd
 @dataclass
 class Dare:
     "Drop entries at random and rescale the rest (arXiv 2311.03099)"
-    name: ClassVar[str] = "dare"
+    name = "dare"
     drop: float = .5 # probability
     seed: int = 0
 
@@ -35,7 +34,7 @@ class Dare:
 @dataclass
 class Star:
     "Spectral truncation and rescale (arXiv 2502.10339)"
-    name: ClassVar[str] = "star"
+    name = "star"
     share: float = .4 # of the sum of singular values
 
     def __post_init__(self):

@@ -66,7 +66,8 @@ def project(T: Tensor, # [m, n] task vector of the newcomer, fp32 or fp64
         raise ValueError("need two fp32 or fp64 matrices of one shape, got "
                          f"{T.dtype} {tuple(T.shape)} and {A.dtype} {tuple(A.shape)}")
     if not A.any(): return Projection(T.clone(), 0, 0)    # first arrival, frozen layer
-    (T, unit), (A, _), flip = scaled(T), scaled(A), T.shape[0] > T.shape[1]
+    (T, unit), (A, _) = scaled(T), scaled(A)
+    flip = T.shape[0] > T.shape[1]
     R, r, q = _removed(T.mT, A.mT, alpha, mode) if flip else _removed(T, A, alpha, mode)
     delta = T - (R.mT if flip else R)
     return Projection(delta if unit == 1 else delta * unit, r, q)

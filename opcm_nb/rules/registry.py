@@ -36,8 +36,8 @@ PRESTEPS = {p.name: p for p in (Dare, Star)}
 def split_settings(text: str # such as opcm:alpha=.9,mode=block
                   )-> tuple[str, dict]: # name, settings
     "A name and the settings that follow it"
-    name, _, given = text.partition(":")
-    pairs = [item.partition("=") for item in filter(None, given.split(","))]
+    name, _, words = text.partition(":")
+    pairs = [word.partition("=") for word in filter(None, words.split(","))]
     settings = {key.strip(): _number(value.strip()) for key, _, value in pairs}
     if len(settings) < len(pairs): raise ValueError(f"{text}: the same setting twice")
     return name, settings
@@ -47,17 +47,17 @@ def _number(text: str):
     except ValueError: return text
 
 # %% ../../nbs/rules/19_registry.ipynb #81bd647e
-def _make(kinds: dict, what: str, text: str, settings: dict):
-    name, given = split_settings(text)
-    if name not in kinds: raise ValueError(f"no {what} {name!r}; there are {', '.join(kinds)}")
-    known, given = {f.name: f.default for f in fields(kinds[name])}, given | settings
-    for key, value in given.items():
-        if key not in known:
-            raise ValueError(f"{what} {name} has no setting {key!r}; it has "
-                             f"{', '.join(known) or 'none'}")
-        if isinstance(known[key], (int, float)) and not isinstance(value, (int, float)):
-            raise ValueError(f"{what} {name}: {key} is a number, not {value!r}")
-    return kinds[name](**given)
+def _make(kinds: dict, word: str, text: str, settings: dict): # word: rule or prestep
+    name, typed = split_settings(text)
+    if name not in kinds: raise ValueError(f"no {word} {name!r}; there are {', '.join(kinds)}")
+    defaults, settings = {f.name: f.default for f in fields(kinds[name])}, typed | settings
+    for key, value in settings.items():
+        if key not in defaults:
+            raise ValueError(f"{word} {name} has no setting {key!r}; it has "
+                             f"{', '.join(defaults) or 'none'}")
+        if isinstance(defaults[key], (int, float)) and not isinstance(value, (int, float)):
+            raise ValueError(f"{word} {name}: {key} is a number, not {value!r}")
+    return kinds[name](**settings)
 
 def make_rule(rule: str | Rule, # a name in `RULES`, alone or with settings, or a ready rule
               **settings)-> Rule:
@@ -85,16 +85,12 @@ def state_multiple(rule: Rule,
 def promises()-> list[dict]:
     "Every rule and what it promises"
     say = lambda yes: "yes" if yes else "no"
-    out = []
-    for name, kind in RULES.items():
-        rule = kind()
-        settings = ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}"
-                             for k, v in rule.settings().items())
-        out.append({"rule": name, "stream = joint": say(rule.order_free),
-                    "removable": say(rule.removable), "needs": rule.needs or "-",
-                    "state": round(state_multiple(rule), 2),
-                    "settings": settings, "source": rule.reference})
-    return out
+    setting = lambda k, v: f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}"
+    return [{"rule": rule.name, "stream = joint": say(rule.order_free),
+             "removable": say(rule.removable), "needs": rule.needs or "-",
+             "state": round(state_multiple(rule), 2),
+             "settings": ", ".join(setting(*item) for item in rule.settings().items()),
+             "source": rule.reference} for rule in (kind() for kind in RULES.values())]
 
 # %% ../../nbs/rules/19_registry.ipynb #900fc10b
 DIFFERENCES = {

@@ -16,7 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..checkpoints.checkpoint import Checkpoint, check_same, check_values, content_hash, tensor_digest
+from ..checkpoints.checkpoint import (Checkpoint, check_same, check_values, content_hash,
+                                            tensor_digest)
 from ..basics.disk import OpcmError
 from ..checkpoints.layers import classify
 from ..checkpoints.loading import open_checkpoint
@@ -26,23 +27,27 @@ from .linalg import solvable
 # %% ../../nbs/rules/16_smile.ipynb #f455d1c4
 class SmileLinear(nn.Module):
     "A linear layer with low-rank experts, chosen token by token"
-    def __init__(self, base: nn.Linear, U: Tensor, V: Tensor, # [E, m, k] times singular values, [E, k, n]
+    def __init__(self, base: nn.Linear,
+                 U: Tensor, V: Tensor, # [E, m, k] times singular values, [E, k, n]
                  bias: Tensor, # [E, m] differences from the base's bias
                  gate: int = 1, # leading directions that the router looks at
                  top: int = 1): # experts a token
         super().__init__()
-        self.base, self.gate, self.top = base, gate, min(top, len(U))
-        for name, x in (("U", U), ("V", V), ("bias", bias)): self.register_buffer(name, x.to(base.weight))
+        self.base, self.gate = base, gate
+        self.top = min(top, len(U))
+        for k, x in dict(U=U, V=V, bias=bias).items(): self.register_buffer(k, x.to(base.weight))
 
-    def weights(self, x: Tensor)-> Tensor: # [..., n] -> [..., E]: of each expert, zero beyond the top
+    def weights(self, x: Tensor)-> Tensor: # [..., n] -> [..., E], zero beyond the top
         "How much each expert counts for each token"
-        p = torch.einsum("egn,...n->...eg", F.normalize(self.V[:, :self.gate], dim=-1), x).norm(dim=-1).softmax(-1)
+        gates = F.normalize(self.V[:, :self.gate], dim=-1)
+        p = torch.einsum("egn,...n->...eg", gates, x).norm(dim=-1).softmax(-1)
         best = p.topk(self.top, -1)
-        return torch.zeros_like(p).scatter(-1, best.indices, best.values / best.values.sum(-1, keepdim=True))
+        shares = best.values / best.values.sum(-1, keepdim=True)
+        return torch.zeros_like(p).scatter(-1, best.indices, shares)
 
     def forward(self, x: Tensor)-> Tensor:
         p, y = self.weights(x), self.base(x)
-        for i in range(len(self.U)):                            # one expert at a time: no [tokens, E, m] in memory
+        for i in range(len(self.U)):            # one expert at a time: no [tokens, E, m] in memory
             y = y + p[..., i:i + 1] * (x @ self.V[i].mT @ self.U[i].mT + self.bias[i])
         return y
 
@@ -51,9 +56,11 @@ class ExpertBank:
     "A folder with one file an expert"
     def __init__(self, folder: Path | str, base): # path, hub id, state dict or module
         self.folder, self.base = Path(folder), open_checkpoint(base)
-        self.hash = content_hash({n: tensor_digest(self.base.read(n)) for n in self.base.parameters()})
+        digests = {n: tensor_digest(self.base.read(n)) for n in self.base.parameters()}
+        self.hash = content_hash(digests)
 
-    def _file(self, name: str)-> Path:
+    def path(self, name: str)-> Path:
+        "The file of an expert"
         if not name or "/" in name or name.startswith("."):
             raise ValueError(f"an expert's name is a file name, not {name!r}")
         return self.folder / f"{name}.safetensors"
@@ -63,31 +70,34 @@ class ExpertBank:
         "The experts that are in"
         return sorted(p.stem for p in self.folder.glob("*.safetensors"))
 
-    def _pieces(self, expert: Checkpoint, pairs: dict[str, str], rank: int)-> dict[str, Tensor]:
-        delta, kept = lambda n: expert.read(pairs[n]).float() - self.base.read(n).float(), {}
+    def _pieces(self, expert: Checkpoint, names: dict[str, str], rank: int)-> dict[str, Tensor]:
+        delta = lambda n: expert.read(names[n]).float() - self.base.read(n).float()
+        pieces = {}
         for n in self.base.parameters():
             layer = classify(n, self.base.specs[n].shape)
-            if not layer.linear or layer.turned or len(layer.shape) != 2 or not n.endswith(".weight"): continue
+            plain = layer.linear and not layer.turned and len(layer.shape) == 2
+            if not plain or not n.endswith(".weight"): continue
             tau, bias = delta(n), n.removesuffix("weight") + "bias"
             if not tau.isfinite().all():
-                raise OpcmError(f"{expert.where(pairs[n])}: {pairs[n]} holds NaN or infinite values; nothing was added")
-            with solvable(n): u, s, vh = svd(tau)
-            kept |= {f"U.{n}": u[:, :rank] * s[:rank], f"V.{n}": vh[:rank]}
-            if bias in pairs: kept[f"b.{n}"] = delta(bias)
-        return kept
+                raise OpcmError(f"{expert.where(names[n])}: {names[n]} holds NaN or infinite "
+                                "values; nothing was added")
+            with solvable(n): U, s, Vh = svd(tau)
+            pieces |= {f"U.{n}": U[:, :rank] * s[:rank], f"V.{n}": Vh[:rank]}
+            if bias in names: pieces[f"b.{n}"] = delta(bias)
+        return pieces
 
 # %% ../../nbs/rules/16_smile.ipynb #10cc065a
 @patch
 def add(self:ExpertBank, expert, name: str, rank: int = 128)-> Path:
     "Write the rank-k pieces of an expert's linear layers and their biases"
-    expert, path = open_checkpoint(expert), self._file(name)
+    expert, path = open_checkpoint(expert), self.path(name)
     if path.exists(): raise OpcmError(f"{path}: already in; remove it first, or give another name")
-    pairs = check_same(self.base, expert, "")
-    check_values(self.base, expert, pairs)
-    kept = self._pieces(expert, pairs, rank)
+    names = check_same(self.base, expert)
+    check_values(self.base, expert, names)
+    pieces = {k: x.contiguous() for k, x in self._pieces(expert, names, rank).items()}
     self.folder.mkdir(parents=True, exist_ok=True)
     work = path.with_suffix(f".{os.getpid()}.new")
-    save_file({k: x.contiguous() for k, x in kept.items()}, work, metadata=dict(base=self.hash, rank=str(rank)))
+    save_file(pieces, work, metadata=dict(base=self.hash, rank=str(rank)))
     os.replace(work, path)
     return path
 
@@ -95,33 +105,44 @@ def add(self:ExpertBank, expert, name: str, rank: int = 128)-> Path:
 def remove(self:ExpertBank, name: str):
     "Delete an expert"
     if name not in self.names:
-        raise OpcmError(f"{self.folder}: no expert {name!r}; in are {', '.join(self.names) or 'none'}")
-    self._file(name).unlink()
+        raise OpcmError(f"{self.folder}: no expert {name!r}; "
+                        f"in are {', '.join(self.names) or 'none'}")
+    self.path(name).unlink()
 
 # %% ../../nbs/rules/16_smile.ipynb #aab43c37
+def _opened(bank: ExpertBank, gate: int)-> list: # files of safetensors
+    "The experts of a bank, refused where the base or the gate does not fit"
+    files = {bank.path(n): safe_open(bank.path(n), "pt") for n in bank.names}
+    if not files: raise OpcmError(f"{bank.folder}: no experts yet; add one first")
+    for path, f in files.items():
+        about = f.metadata()
+        if about["base"] != bank.hash: raise OpcmError(f"{path}: an expert of another base")
+        if not 1 <= gate <= int(about["rank"]):
+            raise ValueError(f"{path} keeps {about['rank']} directions: gate is from 1 to that, "
+                             f"not {gate}")
+    return list(files.values())
+
+def _stacked(files: list, n: str)-> tuple[Tensor, Tensor, Tensor]: # [E, m, k], [E, k, n], [E, m]
+    "One layer of all experts; ranks that differ are filled up with zeros"
+    read = lambda part: [f.get_tensor(f"{part}.{n}") for f in files]
+    U, V = read("U"), read("V")
+    k = max(u.shape[1] for u in U)
+    U = torch.stack([F.pad(u, (0, k - u.shape[1])) for u in U])
+    V = torch.stack([F.pad(v, (0, 0, 0, k - v.shape[0])) for v in V])
+    biased = f"b.{n}" in files[0].keys()
+    return U, V, torch.stack(read("b")) if biased else torch.zeros(U.shape[:2])
+
+# %% ../../nbs/rules/16_smile.ipynb #e215fc49
 def route(bank: ExpertBank, module: nn.Module, # the base, as a torch module; changed in place
           gate: int = 1, top: int = 1)-> nn.Module:
     "Put the bank's experts behind every linear layer of a module that holds the base's weights"
-    files = [safe_open(bank._file(n), "pt") for n in bank.names]
-    if not files: raise OpcmError(f"{bank.folder}: no experts yet; add one first")
-    for f, n in zip(files, bank.names):
-        if f.metadata()["base"] != bank.hash: raise OpcmError(f"{bank._file(n)}: an expert of another base")
-        if not 1 <= gate <= int(f.metadata()["rank"]):
-            raise ValueError(f"{bank._file(n)} keeps {f.metadata()['rank']} directions: gate is from 1 to that, not {gate}")
-    done = 0
-    for path, layer in list(module.named_modules()):
-        n = f"{path}.weight"
-        if not isinstance(layer, nn.Linear) or f"U.{n}" not in files[0].keys(): continue
-        read = lambda part: [f.get_tensor(f"{part}.{n}") for f in files]
-        # experts of several ranks share a layer
-        k = max(u.shape[1] for u in read("U"))
-        U = torch.stack([F.pad(u, (0, k - u.shape[1])) for u in read("U")])
-        V = torch.stack([F.pad(v, (0, 0, 0, k - v.shape[0])) for v in read("V")])
-        bias = torch.stack(read("b")) if f"b.{n}" in files[0].keys() else torch.zeros(len(files), U.shape[1])
-        parent, _, own = path.rpartition(".")
-        setattr(module.get_submodule(parent), own, SmileLinear(layer, U, V, bias, gate, top))
-        done += 1
-    if not done:
-        raise OpcmError(f"{bank.folder}: none of its layers is a linear layer of this module; does it hold the base, "
-                        "under the base's names?")
+    files = _opened(bank, gate)
+    layers = {path: layer for path, layer in module.named_modules()
+              if isinstance(layer, nn.Linear) and f"U.{path}.weight" in files[0].keys()}
+    if not layers: raise OpcmError(f"{bank.folder}: none of its layers is a linear layer of this "
+                                   "module; does it hold the base, under the base's names?")
+    for path, layer in layers.items():
+        parent, _, name = path.rpartition(".")
+        routed = SmileLinear(layer, *_stacked(files, f"{path}.weight"), gate, top)
+        setattr(module.get_submodule(parent), name, routed)
     return module

@@ -7,7 +7,6 @@ __all__ = ['Average', 'TaskArithmetic', 'mean_of_experts', 'scaled_sum']
 
 # %% ../../nbs/rules/05_sums.ipynb #24883f47
 from dataclasses import dataclass
-from typing import ClassVar
 
 from .checks import defines
 from .core import AdditiveRule
@@ -16,9 +15,9 @@ from .core import AdditiveRule
 @dataclass
 class Average(AdditiveRule):
     "Mean of the experts (model soup, SWA)"
-    name: ClassVar[str] = "average"
-    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors"}
-    reference: ClassVar[str] = "arXiv 2203.05482"
+    name = "average"
+    keeps = {"S": "sum of task vectors"}
+    reference = "arXiv 2203.05482"
 
     def terms(self, tau, linear, measured):
         "S: tau"
@@ -31,8 +30,8 @@ class Average(AdditiveRule):
 @dataclass
 class TaskArithmetic(Average):
     "Scaled sum of task vectors (Ilharco et al. 2023)"
-    name: ClassVar[str] = "task_arithmetic"
-    reference: ClassVar[str] = "arXiv 2212.04089"
+    name = "task_arithmetic"
+    reference = "arXiv 2212.04089"
     scale: float = .3
 
     def solve(self, kept, linear, totals):

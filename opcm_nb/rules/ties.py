@@ -7,13 +7,12 @@ __all__ = ['trim', 'elect_and_merge', 'TiesPublished', 'Ties', 'ties_of_all', 't
 
 # %% ../../nbs/rules/07_ties.ipynb #57a31f97
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from .checks import defines
-from .core import AdditiveRule, Rule, magnitude_threshold
+from .core import AdditiveRule, Recursion, magnitude_threshold
 
 # %% ../../nbs/rules/07_ties.ipynb #b5cf8458
 def trim(x: Tensor, threshold: float)-> Tensor:
@@ -27,13 +26,13 @@ def elect_and_merge(up: Tensor, down: Tensor)-> Tensor:
 
 # %% ../../nbs/rules/07_ties.ipynb #755f8085
 @dataclass
-class TiesPublished(Rule):
+class TiesPublished(Recursion):
     "Continual TIES as in OPCM's comparison: pairwise, order-dependent"
-    name: ClassVar[str] = "ties_published"
-    keeps: ClassVar[dict[str, str]] = {"M": "merged delta of pairwise TIES"}
-    decides: ClassVar[tuple[str, ...]] = ("scale", "density")
-    reference: ClassVar[str] = "arXiv 2306.01708; continual form of arXiv 2501.09522"
-    bounds: ClassVar[dict[str, str]] = dict(density="(0, 1]")
+    name = "ties_published"
+    keeps = {"M": "merged delta of pairwise TIES"}
+    decides = ("scale", "density")
+    reference = "arXiv 2306.01708; continual form of arXiv 2501.09522"
+    bounds = dict(density="(0, 1]")
     scale: float = .3
     density: float = .2 # share of entries kept by the trim
 
@@ -44,17 +43,11 @@ class TiesPublished(Rule):
 
     def add(self, kept, tau, linear, measured):
         "M += scale * TIES([M, tau]); the first task vector whole"
-        if not measured["t"]:
-            kept["M"].add_(tau, alpha=self.scale)
-            return []
-        pair = trim(kept["M"], measured["merged"]), trim(tau, measured["tau"])
-        up, down = (sum(x.clamp(**side) for x in pair) for side in (dict(min=0), dict(max=0)))
-        kept["M"] += elect_and_merge(up, down).mul_(self.scale)
-        return []
-
-    def solve(self, kept, linear, totals):
-        "M itself"
-        return kept["M"].clone()
+        if not measured["t"]: kept["M"].add_(tau, alpha=self.scale)
+        else:
+            pair = trim(kept["M"], measured["merged"]), trim(tau, measured["tau"])
+            up, down = (sum(x.clamp(**side) for x in pair) for side in (dict(min=0), dict(max=0)))
+            kept["M"] += elect_and_merge(up, down).mul_(self.scale)
 
 # %% ../../nbs/rules/07_ties.ipynb #d2047c29
 _KEPT = {"P": "sum of positive entries after the trim",
@@ -65,12 +58,12 @@ _KEPT = {"P": "sum of positive entries after the trim",
 @dataclass
 class Ties(AdditiveRule):
     "TIES over all experts at once, streamed exactly"
-    name: ClassVar[str] = "ties"
-    keeps: ClassVar[dict[str, str]] = _KEPT
-    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(merge=("sum", "mean"))
-    decides: ClassVar[tuple[str, ...]] = ("density", "merge")
-    reference: ClassVar[str] = "arXiv 2306.01708"
-    bounds: ClassVar[dict[str, str]] = dict(density="(0, 1]")
+    name = "ties"
+    keeps = _KEPT
+    choices = dict(merge=("sum", "mean"))
+    decides = ("density", "merge")
+    reference = "arXiv 2306.01708"
+    bounds = dict(density="(0, 1]")
     scale: float = .3
     density: float = .2 # share of entries kept by the trim
     merge: str = "sum" # of agreeing entries: `sum` or `mean`

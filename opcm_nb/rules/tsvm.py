@@ -7,13 +7,12 @@ __all__ = ['shared_out', 'triplets', 'TsvM', 'tsv_m_all_at_once', 'IsoCTS', 'iso
 
 # %% ../../nbs/rules/12_tsvm.ipynb #4f54542c
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from .projection import RANK_TOL
-from .checks import defines, per_matrix
+from .checks import defines_map
 from .core import Rule
 from .isotropic import polar, svd, thin_svd
 
@@ -37,14 +36,14 @@ def triplets(T: Tensor)-> tuple[Tensor, Tensor, Tensor]: # [m, n] -> U [m, q], s
 @dataclass
 class TsvM(Rule):
     "Task singular vectors, merged (arXiv 2412.00081)"
-    name: ClassVar[str] = "tsv_m"
-    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors",
-                                       "U": "left singular vectors, min(m, n) / t a task",
-                                       "s": "their singular values", "V": "right singular vectors"}
-    order_free: ClassVar[bool] = True
-    reference: ClassVar[str] = "arXiv 2412.00081"
-    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(embeddings=("mean", "matrix"))
-    decides: ClassVar[tuple[str, ...]] = ("embeddings",)
+    name = "tsv_m"
+    keeps = {"S": "sum of task vectors",
+             "U": "left singular vectors, min(m, n) / t a task",
+             "s": "their singular values", "V": "right singular vectors"}
+    order_free = True
+    reference = "arXiv 2412.00081"
+    choices = dict(embeddings=("mean", "matrix"))
+    decides = ("embeddings",)
     scale: float = 1.
     embeddings: str = "mean" # or `matrix`: other two-dimensional parameters count as linear maps
 
@@ -57,10 +56,9 @@ class TsvM(Rule):
     def add(self, kept, tau, linear, measured):
         "Cut every task to its new share of directions and append the newcomer's"
         if not linear: kept["S"] += tau
-        for U, s, V, T in zip(kept["U"], kept["s"], kept["V"], tau) if linear else ():
-            for old, new in zip((U, s, V), triplets(T)):
+        for *factors, T in zip(kept["U"], kept["s"], kept["V"], tau) if linear else ():
+            for old, new in zip(factors, triplets(T)):
                 old.copy_(shared_out(old, new, measured["t"]))
-        return []
 
     def solve(self, kept, linear, totals):
         "scale * polar(U) diag(s) polar(V)'; the mean where a layer is not linear"
@@ -75,31 +73,32 @@ def _orthonormal(X: Tensor)-> Tensor: # [m, k]
     used = l > 1e-12 * l.max()
     return X @ Q[:, used] @ torch.diag(l[used]**-.5) @ Q[:, used].mT
 
-@defines(TsvM)
-def tsv_m_all_at_once(rule, taus, linear, statistics): # [T, p, m, n] -> [p, m, n]
-    if not linear: return taus.mean(0)
-    def one(T): # [T, m, n]
-        left, values, right = [], [], []
-        for X in T:
-            U, s, Vh = torch.linalg.svd(X, full_matrices=False)
-            k = int((s[:min(X.shape) // len(T)] > 1e-7 * s[0]).sum())
-            left.append(U[:, :k])
-            values.append(s[:k])
-            right.append(Vh[:k].mT)
-        left, right = torch.cat(left, 1), torch.cat(right, 1)
-        if not left.shape[1]: return torch.zeros_like(T[0])
-        return rule.scale * _orthonormal(left) * torch.cat(values) @ _orthonormal(right).mT
-    return per_matrix(one, taus)
+def _leading(X, k: int, least)-> tuple[Tensor, Tensor, Tensor]: # [m, k], [k], [n, k]
+    "k leading triplets, those above `least`"
+    U, s, Vh = torch.linalg.svd(X, full_matrices=False)
+    k = min(k, int((s > least).sum()))
+    return U[:, :k], s[:k], Vh[:k].mT
+
+def _side_by_side(parts: list)-> list[Tensor]:
+    "Triplets of several matrices, each kind in one tensor"
+    return [torch.cat(x, -1) for x in zip(*parts)]
+
+@defines_map(TsvM)
+def tsv_m_all_at_once(rule, T): # [T, m, n] -> [m, n]
+    k, least = min(T.shape[1:]) // len(T), 1e-7 * torch.linalg.matrix_norm(T, 2)
+    left, values, right = _side_by_side([_leading(X, k, l) for X, l in zip(T, least)])
+    if not len(values): return torch.zeros_like(T[0])
+    return rule.scale * _orthonormal(left) * values @ _orthonormal(right).mT
 
 # %% ../../nbs/rules/12_tsvm.ipynb #cba97f9a
 @dataclass
 class IsoCTS(TsvM):
     "Iso-CTS from truncated task vectors: approximate (arXiv 2502.04959)"
-    name: ClassVar[str] = "iso_cts"
-    order_free: ClassVar[bool] = False
-    copies: ClassVar[int] = 20
-    reference: ClassVar[str] = "arXiv 2502.04959, approximate stream"
-    bounds: ClassVar[dict[str, str]] = dict(common="[0, 1]")
+    name = "iso_cts"
+    order_free = False
+    copies = 20
+    reference = "arXiv 2502.04959, approximate stream"
+    bounds = dict(common="[0, 1]")
     common: float = .8 # share of the directions that tasks have in common
 
     def slot_specs(self, stack, linear, dtype):
@@ -115,9 +114,9 @@ class IsoCTS(TsvM):
         "Common directions of S, then each task's own"
         if not linear: return kept["S"] / totals.t
         r = kept["s"].shape[1] // totals.t
-        own = [slice(i * r, (i + 1) * r) for i in range(totals.t)]
-        each = zip(kept["U"], kept["s"], kept["V"])
-        taus = [[U[:, c] * s[c] @ V[:, c].mT for c in own] for U, s, V in each]
+        shares = [slice(i * r, (i + 1) * r) for i in range(totals.t)]
+        factors = zip(kept["U"], kept["s"], kept["V"])
+        taus = [[U[:, c] * s[c] @ V[:, c].mT for c in shares] for U, s, V in factors]
         merged = [iso_cts(S, T, self.common) for S, T in zip(kept["S"], taus)]
         return self.scale * torch.stack(merged)
 
@@ -126,40 +125,31 @@ def iso_cts(S: Tensor, # [m, n]
             taus: list[Tensor], # [m, n] each
             common: float)-> Tensor: # [m, n]
     "Iso-CTS of one layer, in directions that some expert used"
-    own = round((min(S.shape) - int(min(S.shape) * common)) / len(taus))
-    U, s, Vh = thin_svd(S)
-    most = min(S.shape) - own * len(taus)
-    left, values, right = [U[:, :most]], [s[:most]], [Vh[:most].mT]
+    k = min(S.shape)
+    share = round((k - int(k * common)) / len(taus))               # directions of a task's own
+    parts = [tuple(x[..., :k - share * len(taus)] for x in triplets(S))]
+    U = parts[0][0]
     for T in taus:
-        u, sigma, vh = svd(T - left[0] @ (left[0].mT @ T))
+        u, s, vh = svd(T - U @ (U.mT @ T))
         # what is left may be rounding noise
-        k = int((sigma[:own] > RANK_TOL[T.dtype] * T.norm()).sum())
-        left.append(u[:, :k])
-        values.append(sigma[:k])
-        right.append(vh[:k].mT)
-    values = torch.cat(values)
+        q = int((s[:share] > RANK_TOL[T.dtype] * T.norm()).sum())
+        parts.append((u[:, :q], s[:q], vh[:q].mT))
+    left, values, right = _side_by_side(parts)
     if not len(values): return torch.zeros_like(S)
-    return values.mean() * polar(torch.cat(left, 1)) @ polar(torch.cat(right, 1)).mT
+    return values.mean() * polar(left) @ polar(right).mT
 
 # %% ../../nbs/rules/12_tsvm.ipynb #07a3dfb9
-@defines(IsoCTS)
-def iso_cts_all_at_once(rule, taus, linear, statistics): # [T, p, m, n] -> [p, m, n]
-    if not linear: return taus.mean(0)
-    def top(X, k, least): # [m, n] -> its k leading triplets, those above `least`
-        U, s, Vh = torch.linalg.svd(X, full_matrices=False)
-        k = min(k, int((s > least).sum()))
-        return U[:, :k], s[:k], Vh[:k].mT
-    def one(T): # [T, m, n]
-        if not T.any(): return T[0]
-        size, k = T.abs().max(), min(T.shape[1:])
-        own = round((k - int(k * rule.common)) / len(T))
-        S = T.sum(0) / size
-        U, s, V = top(S, k - own * len(T), 1e-7 * torch.linalg.matrix_norm(S, 2))
-        parts = [(U, s, V)]
-        for X in T / size:
-            u, x, v = top(X, k // len(T), 1e-7 * torch.linalg.matrix_norm(X, 2))
-            X = u * x @ v.mT                                   # truncated as the stream does
-            parts.append(top(X - U @ U.mT @ X, own, 1e-7 * X.norm()))
-        left, values, right = (torch.cat([p[i] for p in parts], -1) for i in range(3))
-        return rule.scale * size * values.mean() * _orthonormal(left) @ _orthonormal(right).mT
-    return per_matrix(one, taus)
+@defines_map(IsoCTS)
+def iso_cts_all_at_once(rule, T): # [T, m, n] -> [m, n]
+    if not T.any(): return T[0]
+    size, k = T.abs().max(), min(T.shape[1:])
+    share = round((k - int(k * rule.common)) / len(T))
+    S = T.sum(0) / size
+    parts = [_leading(S, k - share * len(T), 1e-7 * torch.linalg.matrix_norm(S, 2))]
+    U = parts[0][0]
+    for X in T / size:
+        u, s, v = _leading(X, k // len(T), 1e-7 * torch.linalg.matrix_norm(X, 2))
+        X = u * s @ v.mT                                       # truncated as the stream does
+        parts.append(_leading(X - U @ U.mT @ X, share, 1e-7 * X.norm()))
+    left, values, right = _side_by_side(parts)
+    return rule.scale * size * values.mean() * _orthonormal(left) @ _orthonormal(right).mT

@@ -9,34 +9,31 @@ __all__ = ['GramRule', 'Wudi', 'wudi_by_autograd', 'effective_rank', 'official_r
 import math
 from dataclasses import dataclass
 from math import inf
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from .linalg import eigh_descending
-from .checks import defines, per_matrix
-from .core import AdditiveRule
+from .checks import defines, defines_map
+from .core import MapRule
 
 # %% ../../nbs/rules/08_wudi.ipynb #8657a226
 @dataclass
-class GramRule(AdditiveRule):
+class GramRule(MapRule):
     "Keeps sums of task vectors, of their Gram matrices and cubes, weighted by 1 / |T|^2"
-    copies: ClassVar[int] = 22
-    keeps: ClassVar[dict[str, str]] = {"S": "sum of task vectors", "C": "sum of T'T / |T|^2",
-                                       "D": "sum of T T'T / |T|^2"}
-    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(embeddings=("mean", "matrix"))
-    decides: ClassVar[tuple[str, ...]] = ("embeddings",)
+    copies = 22
+    keeps = {"S": "sum of task vectors", "C": "sum of T'T / |T|^2",
+             "D": "sum of T T'T / |T|^2"}
+    choices = dict(embeddings=("mean", "matrix"))
+    decides = ("embeddings",)
 
-    def slot_specs(self, stack, linear, dtype):
+    def map_slots(self, stack, dtype):
         "S and D of the parameter's shape, C of [p, in, in]"
-        if not linear: return {"S": (stack, dtype)}
         square = stack[0], stack[2], stack[2]
         return {"S": (stack, dtype), "C": (square, dtype), "D": (stack, dtype)}
 
-    def terms(self, tau, linear, measured):
+    def map_terms(self, tau, measured):
         "T, w T'T and w T T'T"
-        if not linear: return {"S": tau}
         norm = torch.linalg.vector_norm(tau, dim=(1, 2), keepdim=True, dtype=torch.float64)
         unit = tau / torch.where(norm > 0, norm, 1).to(tau)
         C = unit.mT @ unit
@@ -46,20 +43,19 @@ class GramRule(AdditiveRule):
 @dataclass
 class Wudi(GramRule):
     "WUDI merging: Adam on the interference with every expert (arXiv 2503.08099)"
-    name: ClassVar[str] = "wudi"
-    reference: ClassVar[str] = "arXiv 2503.08099"
-    bounds: ClassVar[dict[str, str]] = dict(steps="[0, inf)", lr="(0, inf)")
+    name = "wudi"
+    reference = "arXiv 2503.08099"
+    bounds = dict(steps="[0, inf)", lr="(0, inf)")
     steps: int = 300
     lr: float = 1e-5
     embeddings: str = "mean" # or `matrix`: other two-dimensional parameters count as linear maps
 
-    def solve(self, kept, linear, totals):
+    def map_delta(self, kept, totals):
         "Adam from S along 2 (tau C - D)"
-        if not linear: return kept["S"] / totals.t
-        tau, C, D = kept["S"].clone().requires_grad_(), kept["C"], kept["D"]
+        tau = kept["S"].clone().requires_grad_()
         adam = torch.optim.Adam([tau], lr=self.lr)
         for _ in range(int(self.steps)):
-            tau.grad = 2 * (tau.detach() @ C - D)
+            tau.grad = 2 * (tau.detach() @ kept["C"] - kept["D"])
             adam.step()
         return tau.detach()
 
@@ -84,7 +80,7 @@ def effective_rank(s: Tensor, # [n] singular values of a [rows, n] matrix, desce
                    rows: int
                   )-> int:
     "How many leading directions carry signal (Gavish and Donoho: arXiv 1305.5870)"
-    s = s[:min(rows, len(s))] if rows else s[:0]
+    s = s[:rows]
     if not s.any(): return 0
     if rule == "full": return int((s > 0).sum())
     if rule == "participation":
@@ -124,10 +120,10 @@ def gains(rule, # a `SwudiA`
 @dataclass
 class SwudiA(GramRule):
     "WUDI's gradient flow in closed form, filtered: seconds instead of an optimisation"
-    name: ClassVar[str] = "swudi_a"
-    reference: ClassVar[str] = "arXiv 2503.08099; gradient flow in closed form"
-    bounds: ClassVar[dict[str, str]] = dict(step="(0, inf]")
-    choices: ClassVar[dict[str, tuple[str, ...]]] = GramRule.choices | dict(
+    name = "swudi_a"
+    reference = "arXiv 2503.08099; gradient flow in closed form"
+    bounds = dict(step="(0, inf]")
+    choices = GramRule.choices | dict(
         rank=("participation", "gavish_donoho", "full"), start=("sum", "mean"),
         code=("ours", "official"))
     step: float = 1000. # time of the flow; inf for its end
@@ -143,29 +139,25 @@ class SwudiA(GramRule):
         Q = Q[:, :len(gain)].to(S)
         return start + ((D - start @ C) @ Q) * gain @ Q.mT
 
-    def solve(self, kept, linear, totals):
+    def map_delta(self, kept, totals):
         "S_0 + (D - S_0 C) Q diag(h / l) Q'"
-        if not linear: return kept["S"] / totals.t
         return torch.stack([self._one(*x, totals.t) for x in zip(kept["S"], kept["C"], kept["D"])])
 
 # %% ../../nbs/rules/08_wudi.ipynb #f2902c23
-@defines(SwudiA)
-def swudi_by_svd(rule, taus, linear, statistics): # [T, p, m, n] -> [p, m, n]
-    if not linear: return taus.mean(0)
-    def one(T): # [T, m, n]
-        moved = T[T.flatten(1).any(1)]
-        if not len(moved): return T[0]
-        norms = torch.linalg.vector_norm(moved, dim=(1, 2), keepdim=True)
-        stacked, official = (moved / norms).flatten(0, 1), rule.code == "official"
-        _, s, Vh = torch.linalg.svd(stacked, full_matrices=official)
-        s = torch.cat([s, s.new_zeros(max(0, T.shape[2] - len(s)))])
-        if rule.code == "official": s = s.square().clamp(min=1e-8).sqrt()
-        K = (official_rank(s, rule.rank, T.shape[1]) if rule.code == "official"
-             else effective_rank(s, rule.rank, T.shape[0] * T.shape[1]))
-        l, V = s[:K].square(), Vh[:K].mT
-        h = 1 if rule.code == "official" or rule.step == inf else 1 - torch.exp(-rule.step * l)
-        start = T.sum(0) if rule.start == "sum" else T.mean(0)
-        # D - S C, expert by expert
-        pull = sum((X - start) @ (X / n).mT @ (X / n) for X, n in zip(moved, norms))
-        return start + pull @ V @ torch.diag(h / l) @ V.mT
-    return per_matrix(one, taus)
+@defines_map(SwudiA)
+def swudi_by_svd(rule, T): # [T, m, n] -> [m, n]
+    moved, official = T[T.flatten(1).any(1)], rule.code == "official"
+    if not len(moved): return T[0]
+    norms = torch.linalg.vector_norm(moved, dim=(1, 2), keepdim=True)
+    _, s, Vh = torch.linalg.svd((moved / norms).flatten(0, 1), full_matrices=official)
+    s = torch.cat([s, s.new_zeros(max(0, T.shape[2] - len(s)))])
+    if official:
+        s = s.square().clamp(min=1e-8).sqrt()
+        K = official_rank(s, rule.rank, T.shape[1])
+    else: K = effective_rank(s, rule.rank, T.shape[0] * T.shape[1])
+    l, V = s[:K].square(), Vh[:K].mT
+    h = 1 if official or rule.step == inf else 1 - torch.exp(-rule.step * l)
+    start = T.sum(0) if rule.start == "sum" else T.mean(0)
+    # D - S C, expert by expert
+    pull = sum((X - start) @ (X / n).mT @ (X / n) for X, n in zip(moved, norms))
+    return start + pull @ V @ torch.diag(h / l) @ V.mT
