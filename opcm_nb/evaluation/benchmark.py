@@ -108,6 +108,7 @@ def _run_streams(suite: Suite, streams: list[Stream], progress: bool)-> list[lis
             arrivals.append(run_stream(suite, s, bar.update))
     return arrivals
 
+# %% ../../nbs/evaluation/12_benchmark.ipynb #795bbcf1
 def run_benchmark(suite: Suite, streams: list[Stream], out: Path | str, # folder for the results
                   about: dict | None = None, # settings to keep beside the results
                   force: bool = False, # accept experts that are no better than the base

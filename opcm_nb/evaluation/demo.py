@@ -88,6 +88,7 @@ def reference_rows()-> list[dict]:
     return [dict(model=name, ACC=sum(a) / len(a), BWT="") | dict(zip(TASKS, a))
             for name, a in accuracy.items()]
 
+# %% ../../nbs/evaluation/14_demo.ipynb #22bdb1d6
 @styled
 def plot_accuracy(curves: dict[str, list[list[float]]], path: Path):
     "Mean accuracy on the tasks seen, against arrivals"
@@ -113,6 +114,7 @@ def _show_results(out: Path, merged: Path, rows: list[dict]):
           f"state         {out / 'state'}  (opcm_status {out / 'state'})\n"
           f"table         {out / 'results.csv'}\nplot          {out / 'accuracy.png'}")
 
+# %% ../../nbs/evaluation/14_demo.ipynb #decdbf41
 @command
 def opcm_demo(out:str="opcm_demo_out", # Folder for state, merged checkpoint, table and plot
               debug:store_true=False, # Show tracebacks
@@ -128,13 +130,12 @@ def opcm_demo(out:str="opcm_demo_out", # Folder for state, merged checkpoint, ta
           flush=True)
     rows = reference_rows()
     for name, settings in RULES.items():
-        state = out / "state" if name == "OPCM" else None
-        merger, a = demo_stream(state=state, **settings)
+        merger, a = demo_stream(state=out / "state" if name == "OPCM" else None, **settings)
         curves[name] = a
         rows.append(dict(model=name, ACC=average_accuracy(a), BWT=backward_transfer(a))
                     | dict(zip(TASKS, a[-1])))
         print(f"{name}: merged and evaluated", flush=True)
-        if state: merged = merger.export(out / "merged", overwrite=True)
+        if name == "OPCM": merged = merger.export(out / "merged", overwrite=True)
     write_rows(out / "results.csv", rows)
     plot_accuracy(curves, out / "accuracy.png")
     _show_results(out, merged, rows)

@@ -16,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 from fastcore.script import store_true
 from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+# %% ../../nbs/evaluation/07_finetune.ipynb #5e7676be
 from .. import __version__
 from .backbones import (Backbone, autocast, load_backbone, load_weights, on_device,
                                           quiet_libraries)
@@ -50,37 +52,41 @@ class _Run:
         self.saved = time.monotonic()
         if self.path.exists(): self._resume()
 
-    def _resume(self):
-        try: state = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception as e:
-            raise OpcmError(f"{self.path}: an interrupted run that cannot be read "
-                            f"({type(e).__name__}); delete it to start anew") from None
-        if json.loads(state["about"]) != self.about:
-            raise OpcmError(f"{self.path}: an interrupted run with other settings; delete it, or "
-                            "choose another destination")
-        for n, p in self.weights.items(): p.data.copy_(state["weights"][n])
-        self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["rng"])
-        if state["cuda_rng"]: torch.cuda.set_rng_state_all(state["cuda_rng"])
-        self.losses = state["losses"]
-
-    def keep(self):
-        "Save everything in one step"
-        work = self.path.with_suffix(".new")
-        cuda_rng = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-        torch.save(dict(about=json.dumps(self.about), step=len(self.losses), losses=self.losses,
-                        weights={n: p.detach() for n, p in self.weights.items()},
-                        optimizer=self.optimizer.state_dict(), rng=torch.get_rng_state(),
-                        cuda_rng=cuda_rng), work)
-        os.replace(work, self.path)
-        self.saved = time.monotonic()
-
     def __enter__(self): return self
 
     def __exit__(self, error, *_):
         "Keep what was reached, unless going on would not help"
         if error and issubclass(error, OpcmError): self.path.unlink(missing_ok=True)
         else: self.keep()
+
+# %% ../../nbs/evaluation/07_finetune.ipynb #b719cee2
+@patch
+def keep(self:_Run):
+    "Save everything in one step"
+    work = self.path.with_suffix(".new")
+    cuda_rng = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    torch.save(dict(about=json.dumps(self.about), step=len(self.losses), losses=self.losses,
+                    weights={n: p.detach() for n, p in self.weights.items()},
+                    optimizer=self.optimizer.state_dict(), rng=torch.get_rng_state(),
+                    cuda_rng=cuda_rng), work)
+    os.replace(work, self.path)
+    self.saved = time.monotonic()
+
+# %% ../../nbs/evaluation/07_finetune.ipynb #d02756ed
+@patch
+def _resume(self:_Run):
+    try: state = torch.load(self.path, map_location="cpu", weights_only=True)
+    except Exception as e:
+        raise OpcmError(f"{self.path}: an interrupted run that cannot be read "
+                        f"({type(e).__name__}); delete it to start anew") from None
+    if json.loads(state["about"]) != self.about:
+        raise OpcmError(f"{self.path}: an interrupted run with other settings; delete it, or "
+                        "choose another destination")
+    for n, p in self.weights.items(): p.data.copy_(state["weights"][n])
+    self.optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["rng"])
+    if state["cuda_rng"]: torch.cuda.set_rng_state_all(state["cuda_rng"])
+    self.losses = state["losses"]
 
 # %% ../../nbs/evaluation/07_finetune.ipynb #478d1037
 def _descend(run: _Run, loss: Tensor, lr: float):
@@ -91,6 +97,7 @@ def _descend(run: _Run, loss: Tensor, lr: float):
     run.optimizer.step()
     run.losses.append(loss.item())
 
+# %% ../../nbs/evaluation/07_finetune.ipynb #a767dc1b
 def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe, run: _Run,
            device: str, save_every: float, progress: bool, penalty):
     backbone.module.train()
@@ -121,6 +128,7 @@ def model_tensors(base: Checkpoint, weights: dict[str, Tensor] # in place of the
         if n not in base.aliases:
             yield base.group(n), weights[n].detach().cpu() if n in weights else base.read(n)
 
+# %% ../../nbs/evaluation/07_finetune.ipynb #20b89b94
 def _second_moments(run: _Run)-> dict[str, Tensor]:
     state, beta2 = run.optimizer.state, run.optimizer.defaults["betas"][1]
     return {n: state[p]["exp_avg_sq"].cpu() / (1 - beta2**len(run.losses))

@@ -35,9 +35,9 @@ def _weight(module: nn.Module)-> str | None: # the parameter that multiplies the
 
 def linear_modules(backbone: Backbone)-> Iterator[tuple[str, nn.Module]]: # weight's name
     "The linear layers that experts change"
+    weights = backbone.parameters()
     for path, module in backbone.module.named_modules():
-        name = f"{path}.{_weight(module)}"
-        if name in backbone.parameters(): yield name, module
+        if (name := f"{path}.{_weight(module)}") in weights: yield name, module
 
 @contextmanager
 def layer_hooks(backbone: Backbone, see: Callable # called with the weight's name, input and output

@@ -10,6 +10,8 @@ __all__ = ['SCALED', 'task_order', 'parse_seeds', 'parse_rule', 'tasks_after', '
 import random
 from dataclasses import dataclass
 
+from fastcore.basics import patch
+
 from .. import __version__
 from ..commands.diagnostics import summary
 from ..merging.merger import ContinualMerger
@@ -76,15 +78,6 @@ class Stream:
     @property
     def dtype(self)-> str: return "float64" if self.rule.order_free else "float32"
 
-    def key(self, suite: Suite)-> str:
-        "What the merged models of a stream depend on"
-        files = [suite.expert_statistics(t, self.rule.needs) for t in self.order if self.rule.needs]
-        return content_key("stream", __version__, suite.hash, suite.backbone.only, self.rule.name,
-                           self.rule.settings(), self.dtype, suite.device,
-                           [suite.digests[t] for t in self.order] +
-                           [weights_digest({n: x.read(n) for n in x.specs}) for x in files],
-                           *([self.pre] if self.pre else []))
-
     def merger(self, suite: Suite)-> ContinualMerger:
         "An empty stream, in memory"
         bb = suite.backbone
@@ -95,6 +88,17 @@ class Stream:
         "One arrival, with what its rule needs"
         merger.add(suite.experts[task], task, force=True,
                    statistics=suite.expert_statistics(task, self.rule.needs))
+
+# %% ../../nbs/evaluation/11_streams.ipynb #c0021a20
+@patch
+def key(self:Stream, suite: Suite)-> str:
+    "What the merged models of a stream depend on"
+    files = [suite.expert_statistics(t, self.rule.needs) for t in self.order if self.rule.needs]
+    experts = [suite.digests[t] for t in self.order]
+    experts += [weights_digest({n: x.read(n) for n in x.specs}) for x in files]
+    return content_key("stream", __version__, suite.hash, suite.backbone.only, self.rule.name,
+                       self.rule.settings(), self.dtype, suite.device, experts,
+                       *([self.pre] if self.pre else []))
 
 # %% ../../nbs/evaluation/11_streams.ipynb #12bb190f
 def make_streams(protocol: Protocol, groups: list[str], rules: list[str], seeds: list[int],

@@ -146,6 +146,7 @@ def _row(self:Suite, model: str, task: str, weights: dict[str, Tensor], digest: 
     right, n = self.score(task, weights, digest)
     return dict(model=model, task=task, right=right, n=n, accuracy=right / n)
 
+# %% ../../nbs/evaluation/10_suite.ipynb #07ae7dec
 @patch
 def gates(self:Suite, force: bool = False # go on with experts that are no better than the base
          )-> list[dict]: # model, task, right, n, accuracy
@@ -208,6 +209,7 @@ def _tiny_task(folder: Path, pair: str, rng)-> dict: # as a protocol has it
     return dict(name=pair, source=pair, kind="text", templates=["{}."],
                 classes=[f"more {pair[1]}", f"more {pair[0]}"])
 
+# %% ../../nbs/evaluation/10_suite.ipynb #32d2e26b
 def tiny_suite(folder: Path | str, steps: int = 60 # of each fine-tuning
               )-> dict: # settings of a benchmark
     "Base, tasks, experts and protocol of a small benchmark, as files"

@@ -86,7 +86,7 @@ def trained_module(folder: Path | str)-> nn.Module:
     with torch.device("meta"): return getattr(transformers, names[0])(config)
 
 @command
-def opcm_moments(optimizer:str, # Of Adam or AdamW: transformers' optimizer.pt, or what torch.save wrote
+def opcm_moments(optimizer:str, # Of Adam(W): transformers' optimizer.pt, or what torch.save wrote
                  model:str, # Folder of the trained model
                  out:str, # A .safetensors file
                  overwrite:store_true=False, # Replace an existing file
