@@ -26,7 +26,7 @@ from ..basics.disk import OpcmError
 from .evaluate import (arrival_order, matrix, over_orders, percent,
                                          stream_metrics)
 from ..rules.registry import make_rule
-from .streams import Stream, known_arrivals, make_streams, parse_seeds, run_stream
+from .streams import Stream, cached_arrivals, make_streams, parse_seeds, run_stream
 from .cache import Cache
 from .suite import Suite
 from ..basics.tables import read_rows, text_table, write_rows
@@ -129,7 +129,7 @@ def run_benchmark(suite: Suite, streams: list[Stream], out: Path | str, # folder
 
 # %% ../../nbs/evaluation/12_benchmark.ipynb #a3d505ef
 def _left(suite: Suite, s: Stream)-> list[int]: # arrivals, from zero
-    cached = known_arrivals(suite, suite.cache.get(s.key(suite)) or [], s)
+    cached = cached_arrivals(suite, suite.cache.get(s.key(suite)) or [], s)
     return [t for t in range(len(s.order)) if t not in cached]
 
 def _arrival_seconds(suite: Suite, s: Stream)-> float:

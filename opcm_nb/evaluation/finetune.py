@@ -24,20 +24,20 @@ from tqdm import tqdm
 
 # %% ../../nbs/evaluation/07_finetune.ipynb #5e7676be
 from .. import __version__
+from ..basics.disk import OpcmError
+from ..basics.tables import write_rows
+from ..checkpoints.checkpoint import Checkpoint, part_hash, tensor_digest
+from ..checkpoints.companions import RECORD
+from ..checkpoints.loading import open_checkpoint
+from ..checkpoints.tensorfiles import Spec
+from ..commands.terminal import command
 from .backbones import (Backbone, autocast, load_backbone, load_weights, on_device,
                                           quiet_libraries)
-from ..checkpoints.checkpoint import Checkpoint, part_hash, tensor_digest
-from ..basics.disk import OpcmError
-from ..checkpoints.companions import RECORD
-from ..merging.export import check_destination, write_model
-from ..checkpoints.loading import open_checkpoint
-from ..basics.tables import write_rows
 from .recipe import Recipe, batches_from, head_loss, learning_rate
 from .tangent import linearised
 from .tasks import Examples, examples_hash, load_examples, load_protocol
-from ..checkpoints.tensorfiles import Spec
-from ..commands.terminal import command
 from .zeroshot import frozen_head
+from ..merging.export import check_destination, write_model
 
 # %% ../../nbs/evaluation/07_finetune.ipynb #e6ace965
 class _Run:

@@ -206,8 +206,8 @@ def _tiny_task(folder: Path, pair: str, rng)-> dict: # as a protocol has it
         labels = [i % 2 for i in range(n)]
         rows = Dataset.from_dict(dict(text=list(map(sentence, labels)), label=labels))
         rows.to_parquet(folder / pair / f"{split}.parquet")
-    return dict(name=pair, source=pair, kind="text", templates=["{}."],
-                classes=[f"more {pair[1]}", f"more {pair[0]}"])
+    return dict(name=pair, source=pair, kind="text",
+                classes=[f"more {pair[1]}", f"more {pair[0]}"], templates=["{}."])
 
 # %% ../../nbs/evaluation/10_suite.ipynb #32d2e26b
 def tiny_suite(folder: Path | str, steps: int = 60 # of each fine-tuning

@@ -119,8 +119,8 @@ def _raw(task: Task, split: str, # as the data set calls it
     else: source = dict(path=str(path or task.source), name=task.config or None)
     try: return datasets.load_dataset(**source, split=split)
     except Exception as e:
-        folder = data or "the current folder"
-        place = path or f"{task.source} (not below {folder}, nor given by the hub)"
+        place = path or (f"{task.source} (not below {data or 'the current folder'}, "
+                         "nor given by the hub)")
         raise OpcmError(f"task {task.name}: cannot read split {split!r} of {place}: "
                         f"{type(e).__name__}: {' '.join(str(e).split())[:200]}") from None
 

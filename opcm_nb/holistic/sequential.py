@@ -37,9 +37,9 @@ class EWC:
 
     def __call__(self, backbone: Backbone, batch: dict, features: Tensor)-> Tensor:
         theta = backbone.parameters()
-        terms = (f.to(theta[n]) * (theta[n] - self.anchor[n].to(theta[n])).square()
-                 for n, f in self.importance.items())
-        return self.strength / 2 * sum(x.sum() for x in terms)
+        return self.strength / 2 * sum(
+            (f.to(theta[n]) * (theta[n] - self.anchor[n].to(theta[n])).square()).sum()
+            for n, f in self.importance.items())
 
 # %% ../../nbs/holistic/03_sequential.ipynb #890e8282
 @dataclass
