@@ -21,10 +21,10 @@ def _clip_tokenizer(folder: Path):
     bpe = SimpleTokenizer()
     names = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
     vocab = {names.get(k, k): v for k, v in bpe.encoder.items()}
-    merges = [" ".join(m) for m, _ in sorted(bpe.bpe_ranks.items(), key=lambda m: m[1])]
+    merges = map(" ".join, sorted(bpe.bpe_ranks, key=bpe.bpe_ranks.get))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), encoding="utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
     CLIPTokenizer.from_pretrained(folder).save_pretrained(folder)
 
 # %% ../../nbs/evaluation/00_tiny.ipynb #9f165273
@@ -33,10 +33,12 @@ def tiny_clip(folder: Path, seed: int = 0)-> Path:
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
     torch.manual_seed(seed)
     text = _TOWER | dict(vocab_size=49408, bos_token_id=49406, eos_token_id=49407)
-    config = CLIPConfig(text_config=text, vision_config=_TOWER | dict(image_size=32, patch_size=8), projection_dim=16)
+    vision = _TOWER | dict(image_size=32, patch_size=8)
     _clip_tokenizer(folder)
-    CLIPModel(config).save_pretrained(folder)
-    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision,
+                         projection_dim=16)).save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 32},
+                       crop_size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
 
 # %% ../../nbs/evaluation/00_tiny.ipynb #ea7168fe
@@ -44,13 +46,14 @@ def tiny_open_clip(folder: Path)-> Path:
     "A random CLIP of two layers as open_clip saves it"
     import open_clip
     torch.manual_seed(0)
-    text = dict(context_length=77, vocab_size=49408, width=32, heads=2, layers=2)
-    cfg = dict(embed_dim=16, vision_cfg=dict(image_size=32, layers=2, width=32, head_width=16, patch_size=8),
-               text_cfg=text)
+    cfg = dict(embed_dim=16,
+               vision_cfg=dict(image_size=32, layers=2, width=32, head_width=16, patch_size=8),
+               text_cfg=dict(context_length=77, vocab_size=49408, width=32, heads=2, layers=2))
     folder.mkdir(parents=True, exist_ok=True)
-    model = open_clip.CLIP(**cfg)
-    save_file(model.state_dict(), folder / "open_clip_model.safetensors", metadata={"format": "pt"})
-    (folder / "open_clip_config.json").write_text(json.dumps(dict(model_cfg=cfg, preprocess_cfg={})))
+    save_file(open_clip.CLIP(**cfg).state_dict(), folder / "open_clip_model.safetensors",
+              metadata={"format": "pt"})
+    config = dict(model_cfg=cfg, preprocess_cfg={})
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
     return folder
 
 # %% ../../nbs/evaluation/00_tiny.ipynb #620d855e
@@ -60,7 +63,8 @@ def tiny_sentences(folder: Path, seed: int = 0)-> Path:
     torch.manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
     letters = "abcdefghijklmnopqrstuvwxyz0123456789.,?!"
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *("##" + c for c in letters)]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]",
+             *letters, *("##" + c for c in letters)]
     (folder / "vocab.txt").write_text("\n".join(words))
     BertTokenizerFast.from_pretrained(folder).save_pretrained(folder)
     BertModel(BertConfig(vocab_size=len(words), **_TOWER)).save_pretrained(folder)

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..checkpoints.checkpoint import tensor_digest
 from ..evaluation.backbones import Backbone
-from ..checkpoints.checkpoint import content_hash, tensor_digest
+from ..evaluation.suite import weights_digest
 
 # %% ../../nbs/holistic/03_sequential.ipynb #f789bc5a
 @dataclass
@@ -31,14 +32,14 @@ class EWC:
     @property
     def about(self)-> dict:
         "What a run with this penalty depends on"
-        return dict(name="ewc", strength=self.strength,
-                    **{k: content_hash({n: tensor_digest(x) for n, x in v.items()})
-                       for k, v in (("anchor", self.anchor), ("importance", self.importance))})
+        return dict(name="ewc", strength=self.strength, anchor=weights_digest(self.anchor),
+                    importance=weights_digest(self.importance))
 
     def __call__(self, backbone: Backbone, batch: dict, features: Tensor)-> Tensor:
-        now = backbone.parameters()
-        return self.strength / 2 * sum((f.to(now[n]) * (now[n] - self.anchor[n].to(now[n])).square()).sum()
-                                       for n, f in self.importance.items())
+        theta = backbone.parameters()
+        return self.strength / 2 * sum(
+            (f.to(theta[n]) * (theta[n] - self.anchor[n].to(theta[n])).square()).sum()
+            for n, f in self.importance.items())
 
 # %% ../../nbs/holistic/03_sequential.ipynb #890e8282
 @dataclass
@@ -52,11 +53,13 @@ class LwF:
     @property
     def about(self)-> dict:
         "What a run with this penalty depends on"
-        weights = content_hash({n: tensor_digest(p.detach().cpu()) for n, p in self.previous.parameters().items()})
+        weights = {n: p.detach().cpu() for n, p in self.previous.parameters().items()}
         return dict(name="lwf", strength=self.strength, temperature=self.temperature,
-                    head=tensor_digest(self.head.cpu()), previous=weights)
+                    head=tensor_digest(self.head.cpu()), previous=weights_digest(weights))
 
     def __call__(self, backbone: Backbone, batch: dict, features: Tensor)-> Tensor:
         head, scale = self.head.to(features), backbone.logit_scale / self.temperature
-        with torch.no_grad(): old = (scale * self.previous.features(batch) @ head.T).log_softmax(1)
-        return self.strength * self.temperature**2 * F.kl_div((scale * features @ head.T).log_softmax(1), old, reduction="batchmean", log_target=True)
+        logp = lambda f: (scale * f @ head.T).log_softmax(1)
+        with torch.no_grad(): old = logp(self.previous.features(batch))
+        loss = F.kl_div(logp(features), old, reduction="batchmean", log_target=True)
+        return self.strength * self.temperature**2 * loss
