@@ -52,5 +52,6 @@ def show_plan(costs: dict)-> str:
              "deleted after)",
              f"memory      about {human_size(costs['memory'])} at least, besides Python and torch "
              "(more where there is room for layers side by side)"]
-    if "seconds" in costs: lines.append(f"time        about {costs['seconds']:.0f} s an arrival here")
+    if "seconds" in costs:
+        lines.append(f"time        about {costs['seconds']:.0f} s an arrival here")
     return "\n".join(lines)
