@@ -123,14 +123,13 @@ def remove(self:ContinualMerger, expert, # as it was added
             records.note_rounding(expert.source, before, after, self.space.dtype)
             return after, []
         self.fold(expert, "remove", progress, outcome)
-    name = self.state.manifest["removed"][-1]
-    return next(record for record in before["arrivals"] if record["name"] == name)
+    return next(r for r in before["arrivals"] if r["name"] == self.state.manifest["removed"][-1])
 
 # %% ../../nbs/merging/14_merger.ipynb #44f4677b
 @patch(cls_method=True)
 @guarded
 def create(cls:ContinualMerger, base, # the model that every expert was fine-tuned from
-           state: Path | str | None = None, # folder for the state; in memory when left out
+           state=None, # folder for the state, or a place's class; in memory when left out
            rule: str | Rule = "opcm", # settings may follow: opcm:alpha=.9, see `rules.registry`
            pre: str = "", # done to each task vector first: dare or star, see `rules.presteps`
            only: str = "", # merge only parameters whose names start with this
@@ -148,13 +147,14 @@ def create(cls:ContinualMerger, base, # the model that every expert was fine-tun
     rule, budget = make_rule(rule, **settings), Budget(max_memory)
     base, manifest = new_stream(base, rule, device, lora, pre=pre, only=only, exclude=exclude,
                                 dtype=dtype, tangent=tangent, progress=progress)
-    state = StateFolder.create(state, manifest, overwrite) if state else MemoryState(manifest)
+    if state is None: state = MemoryState
+    state = state(manifest) if callable(state) else StateFolder.create(state, manifest, overwrite)
     return cls(state, open_space(state, base, rule, device, budget))
 
 # %% ../../nbs/merging/14_merger.ipynb #9c2d035c
 @patch(cls_method=True)
 @guarded
-def open(cls:ContinualMerger, state: Path | str | StateFolder, # a state folder
+def open(cls:ContinualMerger, state, # a state folder, or another place that holds a state
          base=None, # where the base is now, if it moved or was in memory
          rule: Rule | None = None, # the rule object, if it is not in the registry
          device: str = "cpu", # where the arithmetic is done
@@ -163,7 +163,7 @@ def open(cls:ContinualMerger, state: Path | str | StateFolder, # a state folder
          workers: Threads | None = None, # who works; the cores of this machine when left out
         )-> "ContinualMerger": # as it was committed
     "Continue a stream at its last committed arrival"
-    if not isinstance(state, StateFolder): state = StateFolder.open(state, wait)
+    if isinstance(state, (str, Path)): state = StateFolder.open(state, wait)
     rule = recorded_rule(state, rule)
     budget = Budget(max_memory, workers.parts if workers else 1)
     return cls(state, open_space(state, base, rule, device, budget), workers)
