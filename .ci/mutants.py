@@ -79,13 +79,18 @@ def run_group(tool, modules, notebooks, clone):
 OUTCOMES = """select m.module_path, m.operator_name, r.test_outcome, r.diff
 from work_results r join mutation_specs m using (job_id) order by m.module_path, m.start_pos_row"""
 
+def changed_line(diff):
+    "The first line that a mutant has instead; of one that only takes away, what it is without"
+    added, removed = ([l[1:].strip() for l in diff.splitlines() if l[:1] == sign and l[:3] != 3 * sign]
+                      for sign in "+-")
+    return added[0] if added else "".join(f"without {l}" for l in removed[:1])
+
 def collect(session):
     "A row for each mutant of a session; of one that survived, the changed line, too"
     rows = []
     for module, operator, outcome, diff in sqlite3.connect(session).execute(OUTCOMES):
-        added = [l[1:].strip() for l in (diff or "").splitlines() if re.match(r"\+(?!\+\+)", l)]
         rows.append(dict(module=module, operator=operator.split("/")[-1], outcome=outcome.lower(),
-                         change=added[0] if added and outcome == "SURVIVED" else "", why=""))
+                         change=changed_line(diff or "") if outcome == "SURVIVED" else "", why=""))
     return rows
 
 def run(tool):
