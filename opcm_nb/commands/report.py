@@ -12,10 +12,10 @@ import sys
 import warnings
 from pathlib import Path
 
-from fastcore.xml import H1, Body, Dd, Dl, Dt, Figcaption, Figure, Head, Html, Img, Main, Meta, P, Style, Table, Tbody, Td, Th, Thead, Title, Tr, to_xml
+from fastcore import xml
 from rich.bar import Bar
 from rich.console import Console
-from rich.table import Table as TextTable
+from rich.table import Table
 
 from .diagnostics import plot_interference, plot_layers, plot_norms, plot_trace, summary
 from ..basics.disk import OpcmError, human_size, write_durably
@@ -26,76 +26,86 @@ from ..merging.workspace import arrival_trace, base_hashes
 # %% ../../nbs/commands/02_report.ipynb #496d35a5
 def facts(folder: StateFolder)-> dict[str, str]:
     "Rule, base and size of a stream"
-    if folder.path is None: raise ValueError("a stream in memory has no report; create it with a state folder")
-    m = folder.manifest
+    if folder.path is None:
+        raise ValueError("a stream in memory has no report; create it with a state folder")
+    m, base = folder.manifest, folder.manifest["base"]
     settings = ", ".join(f"{k}={v}" for k, v in m["rule"]["settings"].items())
     files = (folder.path / (m["generation"] or "nothing")).glob("*.safetensors")
-    base = " ".join(filter(None, (m["base"]["source"], m["base"]["revision"],
-                                  m["base"]["hash"] and f"(sha256 {m['base']['hash'][:16]})")))
-    out = dict(rule=m["rule"]["name"] + f" ({settings})" * bool(settings), base=base, experts=str(m["totals"]["t"]))
+    size = human_size(sum(f.stat().st_size for f in files))
+    source = (base["source"], base["revision"], base["hash"] and f"(sha256 {base['hash'][:16]})")
+    out = dict(rule=m["rule"]["name"] + f" ({settings})" * bool(settings),
+               base=" ".join(filter(None, source)), experts=str(m["totals"]["t"]))
     out |= {k: m[k] for k in ("pre", "only", "exclude") if m.get(k)}
-    return out | dict(kept=f"{len(m['tensors'])} tensors in {m['dtype']}, "
-                           f"{human_size(sum(f.stat().st_size for f in files))}") | \
-        ({"taken out": ", ".join(m["removed"])} if m.get("removed") else {})
+    out["kept"] = f"{len(m['tensors'])} tensors in {m['dtype']}, {size}"
+    return out | ({"taken out": ", ".join(m["removed"])} if m.get("removed") else {})
+
+# %% ../../nbs/commands/02_report.ipynb #e9c9ca4b
+SHARES = ("removed", "capacity_left")
 
 def arrival_rows(folder: StateFolder, rows: list[dict] # of `folder.rows()`
                 )-> list[dict]: # of plain numbers and words
     "What each arrival brought, and what the projection did to it"
-    means, out = {row["t"]: row for row in summary(rows)}, []
-    for row, a in zip(arrival_trace(folder.manifest), folder.manifest["arrivals"]):
-        out.append({"#": row["t"], "expert": a["name"], "arrived": a["when"][:10], "norm": row["norm_tau"]} |
-                   {k: row[k] for k in ("lambda",) if k in row}
-                   | {k: means[row["t"]][k] for k in ("removed", "capacity_left") if row["t"] in means})
-    notes = ["; ".join(filter(None, (a.get("note"), f"from {a['start']}" if a.get("start") else "")))
-             for a in folder.manifest["arrivals"]]
+    means, m = {row["t"]: row for row in summary(rows)}, folder.manifest
+    out = [{"#": step["t"], "expert": a["name"], "arrived": a["when"][:10],
+            "norm": step["norm_tau"]}
+           | {k: step[k] for k in ("lambda",) if k in step}
+           | {k: means[step["t"]][k] for k in SHARES if step["t"] in means}
+           for step, a in zip(arrival_trace(m), m["arrivals"])]
+    notes = ["; ".join(filter(None, (a.get("note"), a.get("start") and f"from {a['start']}")))
+             for a in m["arrivals"]]
     return [row | {"note": n} for row, n in zip(out, notes)] if any(notes) else out
 
 # %% ../../nbs/commands/02_report.ipynb #e3fc7a12
-SHARES = ("removed", "capacity_left")
+def _bar(key: str, share: float)-> Table:
+    "A bar and its number"
+    both = Table.grid(padding=(0, 1))
+    both.add_row(Bar(1, 0, share, width=8, color="cyan" if key == "removed" else "green",
+                     bgcolor="default"), f"{share:4.0%}")
+    return both
 
-def _cell(key: str, value, bars: bool = True)-> str | TextTable:
-    if key in SHARES and not bars: return f"{value:.0%}"
-    if key in SHARES:
-        both = TextTable.grid(padding=(0, 1))
-        both.add_row(Bar(1, 0, value, width=8, color="cyan" if key == "removed" else "green", bgcolor="default"),
-                     f"{value:4.0%}")
-        return both
+def _cell(key: str, value)-> str:
+    if key in SHARES: return f"{value:.0%}"
     return f"{value:#.4g}" if isinstance(value, float) else str(value)
 
 def show_rows(rows: list[dict], console: Console):
     "A table of rows of equal keys"
-    table = TextTable(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    bars = console.encoding.startswith("utf") and console.width >= 100
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    bars = SHARES if console.encoding.startswith("utf") and console.width >= 100 else ()
     if console.width < 80: rows = [{k: v for k, v in r.items() if k != "arrived"} for r in rows]
     for k, v in rows[0].items():
-        name = k in ("expert", "layer", "note")                             # may be folded; numbers may not
-        left = isinstance(v, str) or bars and k in SHARES
-        table.add_column(k.replace("_", " "), justify="left" if left else "right", overflow="fold", no_wrap=not name,
-                         min_width=10 if name else None)
-    for r in rows: table.add_row(*(_cell(k, v, bars) for k, v in r.items()))
+        name = k in ("expert", "layer", "note")            # may be folded; numbers may not
+        table.add_column(k.replace("_", " "), overflow="fold", no_wrap=not name,
+                         min_width=10 if name else None,
+                         justify="left" if isinstance(v, str) or k in bars else "right")
+    for r in rows: table.add_row(*(_bar(k, v) if k in bars else _cell(k, v) for k, v in r.items()))
     console.print(table)
 
 # %% ../../nbs/commands/02_report.ipynb #66fb4282
 def show_status(folder: StateFolder, layers: bool = False):
     "Facts and arrivals; with `layers` every linear map of the last arrival, too"
-    tty = sys.stdout.isatty()                                               # a pipe gets one line a row
-    console = Console(file=sys.stdout, highlight=False, markup=False, force_jupyter=False, force_terminal=tty,
-                      **({} if tty else dict(width=1000)))
+    tty = sys.stdout.isatty()                              # a pipe gets one line a row
+    console = Console(file=sys.stdout, highlight=False, markup=False, force_jupyter=False,
+                      force_terminal=tty, **({} if tty else dict(width=1000)))
     rows = folder.rows()
     for k, v in facts(folder).items():
         console.print(f"{k:10}", v, soft_wrap=True, style="bold" if k == "rule" else None)
-    if arrived := arrival_rows(folder, rows): console.print(); show_rows(arrived, console)
-    if layers and rows:
+    last = [{k: v for k, v in r.items() if k not in ("t", "arrival")}
+            for r in rows if layers and r["t"] == rows[-1]["t"]]
+    for table in filter(None, (arrival_rows(folder, rows), last)):
         console.print()
-        show_rows([{k: v for k, v in r.items() if k not in ("t", "arrival")} for r in rows if r["t"] == rows[-1]["t"]],
-                  console)
+        show_rows(table, console)
 
 # %% ../../nbs/commands/02_report.ipynb #bbaa5207
-_CSS = """:root { color-scheme: light dark } body { font: 16px/1.5 system-ui, sans-serif; margin: 0 }
-main { max-width: 56rem; margin: auto; padding: 1rem } table { display: block; overflow-x: auto; border-collapse: collapse }
-td, th { padding: .2rem .8rem; text-align: right; white-space: nowrap } td.word, th.word { text-align: left }
-thead { border-bottom: 1px solid } figure { margin: 2rem 0 } img { max-width: 100%; border-radius: 6px; background: white }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem } dd { margin: 0; overflow-wrap: anywhere }"""
+_CSS = """:root { color-scheme: light dark }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 }
+main { max-width: 56rem; margin: auto; padding: 1rem }
+table { display: block; overflow-x: auto; border-collapse: collapse }
+td, th { padding: .2rem .8rem; text-align: right; white-space: nowrap }
+td.word, th.word { text-align: left }
+thead { border-bottom: 1px solid } figure { margin: 2rem 0 }
+img { max-width: 100%; border-radius: 6px; background: white }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem }
+dd { margin: 0; overflow-wrap: anywhere }"""
 
 def _picture(plot, caption: str, *args)-> list:
     "A figure and what to see in it; nothing where the stream has no numbers for it"
@@ -103,46 +113,55 @@ def _picture(plot, caption: str, *args)-> list:
     out = io.BytesIO()
     try: fig = plot(*args)
     except ValueError: return []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")                                     # a glyph that the font lacks
+    with warnings.catch_warnings(action="ignore"):         # a glyph that the font lacks
         fig.savefig(out, dpi=150)
     plt.close(fig)
-    return [Figure(Img(src="data:image/png;base64," + base64.b64encode(out.getvalue()).decode(), alt=caption),
-                   Figcaption(caption))]
+    source = "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+    return [xml.Figure(xml.Img(src=source, alt=caption), xml.Figcaption(caption))]
 
-def _html_table(rows: list[dict])-> Table:
+def _html_table(rows: list[dict])-> xml.FT:
     kind = {k: "word" if isinstance(v, str) else "" for k, v in rows[0].items()}
-    return Table(Thead(Tr(*(Th(k.replace("_", " "), cls=kind[k]) for k in rows[0]))),
-                 Tbody(*(Tr(*(Td(_cell(k, v, bars=False), cls=kind[k]) for k, v in r.items())) for r in rows)))
+    return xml.Table(xml.Thead(xml.Tr(*(xml.Th(k.replace("_", " "), cls=kind[k]) for k in kind))),
+                     xml.Tbody(*(xml.Tr(*(xml.Td(_cell(k, v), cls=kind[k]) for k, v in r.items()))
+                                 for r in rows)))
 
 # %% ../../nbs/commands/02_report.ipynb #ef2ae1a9
+def _pictures(rows: list[dict], trace: list[dict])-> list:
+    "Every plot that the stream has numbers for"
+    last = rows[-1]["t"] if rows else 0
+    plots = ((plot_norms, "Length of each expert's task vector, and their mean so far.", trace),
+             (plot_trace, "The accumulator grows, the merged model stays as far from the base as "
+                          "the mean expert; lambda is their ratio.", trace),
+             (plot_interference, "Where newcomers collided with what was merged: share of their "
+                                 "energy that was removed, in each linear map.", rows),
+             (plot_layers, "The last arrival: what was removed from each linear map, and how much "
+                           "of the map was protected.", rows, last))
+    return [x for plot in plots for x in _picture(*plot)]
+
 def html_report(folder: StateFolder)-> str:
     "Facts, arrivals and plots of a stream as one self-contained page"
-    about, rows, trace = facts(folder), folder.rows(), arrival_trace(folder.manifest)
-    arrived = arrival_rows(folder, rows)
-    last = rows[-1]["t"] if rows else 0
-    pictures = [*_picture(plot_norms, "Length of each expert's task vector, and their mean so far.", trace),
-                *_picture(plot_trace, "The accumulator grows, the merged model stays as far from the base as the "
-                                      "mean expert; lambda is their ratio.", trace),
-                *_picture(plot_interference, "Where newcomers collided with what was merged: share of their energy "
-                                             "that was removed, in each linear map.", rows),
-                *_picture(plot_layers, "The last arrival: what was removed from each linear map, and how much of the "
-                                       "map was protected.", rows, last)]
-    name = folder.path.name
-    head = Head(Meta(charset="utf-8"), Meta(name="viewport", content="width=device-width, initial-scale=1"),
-                Meta(name="generator", content="opcm_nb"),
-                Title(f"{name}: a stream of experts"), Style(_CSS))
-    body = [H1(name), Dl(*(x for k, v in about.items() for x in (Dt(k), Dd(v)))), _html_table(arrived) if arrived else P("No expert has been merged yet."), *pictures]
-    return to_xml(Html(head, Body(Main(*body)), lang="en"))
+    about, rows = facts(folder), folder.rows()
+    arrived, name = arrival_rows(folder, rows), folder.path.name
+    head = xml.Head(xml.Meta(charset="utf-8"),
+                    xml.Meta(name="viewport", content="width=device-width, initial-scale=1"),
+                    xml.Meta(name="generator", content="opcm_nb"),
+                    xml.Title(f"{name}: a stream of experts"), xml.Style(_CSS))
+    body = xml.Main(xml.H1(name),
+                    xml.Dl(*(x for k, v in about.items() for x in (xml.Dt(k), xml.Dd(v)))),
+                    _html_table(arrived) if arrived else xml.P("No expert has been merged yet."),
+                    *_pictures(rows, arrival_trace(folder.manifest)))
+    return xml.to_xml(xml.Html(head, xml.Body(body), lang="en"))
 
 # %% ../../nbs/commands/02_report.ipynb #0007a697
 def check_page(path: Path)-> Path:
     "Where a page may be written; what is there is replaced only if it is such a page"
     path = Path(path).expanduser()
-    if path.suffix.lower() not in (".html", ".htm"): raise ValueError(f"{path}: a page is a .html file")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"{path}: a page is a .html file")
     if path.is_dir() or not path.absolute().parent.is_dir():
-        raise OpcmError(f"{path}: is a folder, or lies in one that does not exist; choose another place")
-    if path.exists() and 'content="opcm_nb"' not in path.read_text(encoding="utf-8", errors="replace"):
+        raise OpcmError(f"{path}: is a folder, or lies in one that does not exist; "
+                        "choose another place")
+    if path.exists() and b'content="opcm_nb"' not in path.read_bytes():
         raise OpcmError(f"{path}: exists and is not such a report; choose another name")
     return path
 
@@ -153,10 +172,12 @@ def write_html(folder: StateFolder, path: Path):
 # %% ../../nbs/commands/02_report.ipynb #e37a16ba
 def verified(folder: StateFolder)-> str:
     "Compare everything with its hash, the base as well where it is still found"
-    m, wrong, base = folder.manifest, folder.verify(), None
-    if wrong: raise OpcmError("; ".join(wrong))
+    m, base = folder.manifest, None
+    if faults := folder.verify(): raise OpcmError("; ".join(faults))
     try: base = ContinualMerger.open(folder.path).base
-    except (OpcmError, ValueError): pass               # in memory, moved, or of adapters
+    except (OpcmError, ValueError): pass                   # in memory, moved, or of adapters
     if base and base_hashes(base, m["only"], m.get("exclude", "")).items() - m["base"].items():
-        raise OpcmError(f"{base.source}: the base is not the one this state was created with; restore it, or say where it is with base= (--base)")
-    return f"verified  {len(m['tensors'])} slots and {len(m['reports'])} reports are as they were written; the base {'is, too' if base else 'was not compared'}"
+        raise OpcmError(f"{base.source}: the base is not the one this state was created with; "
+                        "restore it, or say where it is with base= (--base)")
+    return (f"verified  {len(m['tensors'])} slots and {len(m['reports'])} reports are as they were "
+            f"written; the base {'is, too' if base else 'was not compared'}")
