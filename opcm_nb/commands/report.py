@@ -107,6 +107,13 @@ img { max-width: 100%; border-radius: 6px; background: white }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem }
 dd { margin: 0; overflow-wrap: anywhere }"""
 
+def _html_table(rows: list[dict])-> xml.FT:
+    kind = {k: "word" if isinstance(v, str) else "" for k, v in rows[0].items()}
+    return xml.Table(xml.Thead(xml.Tr(*(xml.Th(k.replace("_", " "), cls=kind[k]) for k in kind))),
+                     xml.Tbody(*(xml.Tr(*(xml.Td(_cell(k, v), cls=kind[k]) for k, v in r.items()))
+                                 for r in rows)))
+
+# %% ../../nbs/commands/02_report.ipynb #c5fb1277
 def _picture(plot, caption: str, *args)-> list:
     "A figure and what to see in it; nothing where the stream has no numbers for it"
     import matplotlib.pyplot as plt
@@ -119,13 +126,6 @@ def _picture(plot, caption: str, *args)-> list:
     source = "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
     return [xml.Figure(xml.Img(src=source, alt=caption), xml.Figcaption(caption))]
 
-def _html_table(rows: list[dict])-> xml.FT:
-    kind = {k: "word" if isinstance(v, str) else "" for k, v in rows[0].items()}
-    return xml.Table(xml.Thead(xml.Tr(*(xml.Th(k.replace("_", " "), cls=kind[k]) for k in kind))),
-                     xml.Tbody(*(xml.Tr(*(xml.Td(_cell(k, v), cls=kind[k]) for k, v in r.items()))
-                                 for r in rows)))
-
-# %% ../../nbs/commands/02_report.ipynb #ef2ae1a9
 def _pictures(rows: list[dict], trace: list[dict])-> list:
     "Every plot that the stream has numbers for"
     last = rows[-1]["t"] if rows else 0
@@ -136,8 +136,9 @@ def _pictures(rows: list[dict], trace: list[dict])-> list:
                                  "energy that was removed, in each linear map.", rows),
              (plot_layers, "The last arrival: what was removed from each linear map, and how much "
                            "of the map was protected.", rows, last))
-    return [x for plot in plots for x in _picture(*plot)]
+    return [figure for plot in plots for figure in _picture(*plot)]
 
+# %% ../../nbs/commands/02_report.ipynb #ef2ae1a9
 def html_report(folder: StateFolder)-> str:
     "Facts, arrivals and plots of a stream as one self-contained page"
     about, rows = facts(folder), folder.rows()
