@@ -1,7 +1,8 @@
 """What nbdev leaves open, one verb each: python .ci/nb.py VERB [--nbs A,B]
 
 run     execute notebooks in place and store the outputs a reader sees (--flags slow,gpu,hub)
-test    one process a notebook, with a time limit, as many as there are cores; prints `N passed, N failed`
+test    one process a notebook, with a time limit, as many at a time as there are cores, those that measure
+        alone; prints `N passed, N failed`
 readme  write README.md from nbs/index.ipynb (--check: only say whether it is current)
 docs    give the notebooks the processing that Quarto's input gets, so that show_doc cells run
 check   notebook hygiene: stored errors, machine paths, mixed cells, orphan modules
@@ -40,7 +41,8 @@ def with_palette(png):
     image = Image.open(io.BytesIO(b64decode(png)))
     if image.mode != "RGBA" or image.getextrema()[3][0] < 255 or not image.getcolors(1 << 14): return png
     out = io.BytesIO()
-    image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(out, "png", optimize=True, dpi=image.info.get("dpi", (100, 100)))
+    small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(out, "png", optimize=True, dpi=image.info.get("dpi", (100, 100)))
     return b64encode(out.getvalue()).decode()
 
 def shrink(cells):
@@ -112,8 +114,10 @@ def readme_text():
         if cell.cell_type == "markdown": out.append(src)
         elif cell.cell_type == "code" and not re.search(r"^#\|\s*hide", src, re.M):
             if not re.search(r"^#\|\s*echo:\s*false", src, re.M): out.append(f"```python\n{src}\n```")
-            out += ["".join(o["data"]["text/markdown"]) for o in cell.get("outputs", []) if "text/markdown" in o.get("data", {})]
-    return re.sub(r"\]\(((?:\w+/)?\w+\.ipynb)\)", r"](nbs/\1)", "\n\n".join(out)).replace("](contributing.qmd)", "](CONTRIBUTING.md)") + "\n"
+            shown = (o.get("data", {}).get("text/markdown") for o in cell.get("outputs", []))
+            out += ["".join(markdown) for markdown in shown if markdown]
+    text = re.sub(r"\]\(((?:\w+/)?\w+\.ipynb)\)", r"](nbs/\1)", "\n\n".join(out))
+    return text.replace("](contributing.qmd)", "](CONTRIBUTING.md)") + "\n"
 
 def readme(check):
     path, new = cfg.config_path / "README.md", readme_text()
@@ -138,8 +142,10 @@ MOST, CLASS = 25, 30                                  # lines that a reader can 
 def code_lines(source):
     "Lines of code; a signature with a comment for each parameter is one"
     tree = ast.parse(source)
-    signatures = [range(n.lineno + 1, n.body[0].lineno) for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
-    return sum(bool(l.strip()) and not l.startswith("#|") and not any(i in r for r in signatures) for i, l in enumerate(source.splitlines(), 1))
+    functions = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef))
+    signatures = {i for f in functions for i in range(f.lineno + 1, f.body[0].lineno)}
+    return sum(bool(l.strip()) and not l.startswith("#|") and i not in signatures
+               for i, l in enumerate(source.splitlines(), 1))
 
 def problems(path):
     "What a reader of this notebook would trip over"
@@ -149,15 +155,18 @@ def problems(path):
         NBProcessor(path, _do_eval, process=True)
     if any("imports and other code" in str(w.message) for w in caught): yield "a cell mixes imports and code"
     cells = read_nb(path).cells
-    if not re.fullmatch(r"# .+\n\n> .+", cells[0].source.strip()): yield "the first cell is not a title and a subtitle (nbdev drops what follows them in it)"
+    if not re.fullmatch(r"# .+\n\n> .+", cells[0].source.strip()):
+        yield "the first cell is not a title and a subtitle (nbdev drops what follows them in it)"
     for cell in cells:
         for o in cell.get("outputs", []):
             if o.get("output_type") == "error": yield "a stored error"
-            text = "".join(o.get("text") or "") + str({k: v for k, v in o.get("data", {}).items() if "image" not in k})
-            if PATHS.search(text) or "Warning" in text: yield f"an output shows a machine path or a warning: {text[:90]!r}"
+            data = {k: v for k, v in o.get("data", {}).items() if "image" not in k}
+            text = "".join(o.get("text") or "") + str(data)
+            if PATHS.search(text) or "Warning" in text:
+                yield f"an output shows a machine path or a warning: {text[:90]!r}"
         if EXPORT.search(cell.source):
-            n, most = code_lines(cell.source), CLASS if [type(x) for x in ast.parse(cell.source).body] == [ast.ClassDef] else MOST
-            if n > most: yield f"an exported cell of {n} lines"
+            n, kinds = code_lines(cell.source), [type(x) for x in ast.parse(cell.source).body]
+            if n > (CLASS if kinds == [ast.ClassDef] else MOST): yield f"an exported cell of {n} lines"
 
 def check():
     bad = [f"{p.name}: {b}" for p in notebooks("") for b in problems(p)]
