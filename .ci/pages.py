@@ -1,10 +1,12 @@
 """The documentation as a reader meets it
 
-notebooks            what the processed notebooks (python .ci/nb.py docs) will show: links, figures, directives, warnings
+notebooks            what the processed notebooks (python .ci/nb.py docs) will show: links, figures, tables,
+                     directives, outputs
+selftest             a made-up page with each fault that `notebooks` looks for: is it found?
 site                 the rendered pages in a real browser, light and dark, at the width of a desk and of a phone
                      (--folder says where; --pictures FOLDER keeps a picture of each; --browser PATH names the browser)
 """
-import json, os, re, sys
+import json, os, re, sys, tempfile
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -16,12 +18,18 @@ ROOT = Path(__file__).resolve().parent.parent
 PROC = ROOT / "_proc"
 WIDE = 130                                                # columns of code; what is longer has no place to break
 OPTIONS = {"label", "fig-cap", "echo", "output", "eval", "code-fold", "code-summary"}
-WARNING = re.compile(r"\w*Warning: |Traceback \(most recent")
+CODE = re.compile(r"```.*?```|``[^`]+``|`[^`\n]*`", re.S)
 LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+(?:\([^()]*\)[^()\s]*)?)\)")
+NESTED = re.compile(r"\[\[[^\]]*\]\([^)]*\)[^\]]*\]\(")
+WARNING = re.compile(r"\w*Warning: |Traceback \(most recent")
+PLACE = re.compile(r"/(?:home|root|tmp|work|Users|usr/lib|opt)/")
+OBJECT = re.compile(r"[\[(]*(<[\w.]+[ >]|np\.float)")     # an object's address, or what a plot returned
 
 def pages(): return sorted(p for p in PROC.rglob("*") if p.suffix in (".ipynb", ".qmd"))
 def source(cell): return "".join(cell["source"])
-def slug(heading): return re.sub(r"[^\w\s.-]", "", re.sub(r"\]\([^)]*\)", "", heading)).strip().lower().replace(" ", "-")
+def slug(heading):
+    words = re.sub(r"[^\w\s.-]", "", re.sub(r"\]\([^)]*\)", "", heading))
+    return words.strip().lower().replace(" ", "-")
 
 @cache
 def cells(path):
@@ -29,52 +37,92 @@ def cells(path):
     text = re.sub(r"\{\{< include (\S+) >\}\}", lambda m: (path.parent / m[1]).read_text(), path.read_text())
     return [dict(cell_type="markdown", source=[text])]
 
-def text(cell):
-    "The markdown of a cell, code in it left out, and of its outputs"
-    shown = ["".join(o["data"]["text/markdown"]) for o in cell.get("outputs", []) if "text/markdown" in o.get("data", {})]
-    return "\n".join([re.sub(r"```.*?```|`[^`\n]*`(?!\])", "", s, flags=re.S) for s in ([source(cell)] if cell["cell_type"] == "markdown" else []) + shown])
+def shown(cell):
+    "Kind and text of what a reader sees of a cell besides its code: of each output the richest form, no pictures"
+    if cell["cell_type"] == "markdown": yield "markdown", source(cell)
+    for o in cell.get("outputs", []):
+        data = o.get("data", {"text/plain": o.get("text", "")})
+        if "image/png" in data: continue
+        kind = next((k for k in ("markdown", "html") if f"text/{k}" in data), "plain")
+        yield kind, "".join(data.get(f"text/{kind}", ""))
+
+def markdown(cell):
+    "The markdown that a reader sees of a cell"
+    return "\n".join(body for kind, body in shown(cell) if kind == "markdown")
+
+def prose(body):
+    "Markdown whose code is plain words: it may be the text of a link, but holds none"
+    return CODE.sub(lambda m: re.sub(r"[^\w.]", "", m[0]), body)
 
 @cache
 def anchors(path):
     "Every place of a page that a link can name"
-    body = "\n".join(source(c) if c["cell_type"] == "markdown" else text(c) for c in cells(path))
-    return {slug(h) for h in re.findall(r"^#+ (.+)$", body, re.M)} | set(re.findall(r"\{#([\w.-]+)", body)) | set(re.findall(r"#\| label: (\S+)", "\n".join(map(source, cells(path)))))
+    body = "\n".join(map(markdown, cells(path)))
+    labels = re.findall(r"#\| label: (\S+)", "\n".join(map(source, cells(path))))
+    headings = re.findall(r"^#+ (.+)$", body, re.M)
+    return {*map(slug, headings), *re.findall(r"\{#([\w.-]+)", body), *labels}
 
 def broken(path):
-    "Links that lead nowhere"
+    "Links that lead nowhere, in text and in outputs"
     for cell in cells(path):
-        for link in LINK.findall(text(cell)):
+        for link in LINK.findall(prose(markdown(cell))):
             if re.match(r"https?:|mailto:", link): continue
             target, _, place = link.partition("#")
             at = (path.parent / target).resolve() if target else path
             if target.endswith(".html"): yield f"{link}: pages have other names than notebooks; link to the .ipynb"
             elif not at.exists(): yield f"{link}: no such file"
-            elif place and at.suffix in (".ipynb", ".qmd") and place.lower() not in anchors(at): yield f"{link}: no such place in {at.name}"
+            elif place and at.suffix in (".ipynb", ".qmd") and place.lower() not in anchors(at):
+                yield f"{link}: no such place in {at.name}"
 
 def figures(path):
     "Figures without a name or a caption"
-    seen = Counter(re.findall(r"#\| label: (\S+)", "\n".join(map(source, cells(path)))))
-    yield from (f"two figures are called {n}" for n, k in seen.items() if k > 1)
+    labels = Counter(re.findall(r"#\| label: (\S+)", "\n".join(map(source, cells(path)))))
+    yield from (f"two figures are called {n}" for n, k in labels.items() if k > 1)
     for cell in cells(path):
         if not any("image/png" in o.get("data", {}) for o in cell.get("outputs", [])): continue
-        if not re.search(r"^#\| label: fig-", source(cell), re.M): yield f"a figure without a label: {source(cell)[:60]!r}"
-        if len((re.search(r'^#\| fig-cap: "(.+)"$', source(cell), re.M) or ["", ""])[1]) < 25: yield f"a figure without a caption that says what to see: {source(cell)[:60]!r}"
+        start, caption = source(cell)[:60], re.search(r'^#\| fig-cap: "(.+)"$', source(cell), re.M)
+        if not re.search(r"^#\| label: fig-", source(cell), re.M): yield f"a figure without a label: {start!r}"
+        if not caption or len(caption[1]) < 25: yield f"a figure without a caption that says what to see: {start!r}"
+
+def code(path):
+    "Directives that nbdev left, and lines too long for a page"
+    for cell in cells(path):
+        names = set(re.findall(r"^#\|\s*([\w-]+)", source(cell), re.M))
+        yield from (f"a directive is shown: #| {name}" for name in names - OPTIONS)
+        if cell["cell_type"] == "code" and not re.search(r"^#\| echo: false", source(cell), re.M):
+            yield from (f"a line of {len(l)} columns: {l.strip()[:60]!r}" for l in source(cell).splitlines()
+                        if len(l) > WIDE and not l.startswith("#|"))
+
+def tables(body):
+    "Markdown that a table would show as it is"
+    for row in re.findall(r"^ *\|.*$", body, re.M):
+        ticked = next((c for c in CODE.findall(row) if "](" in c), None)
+        if ticked: yield f"a link within code, in a table: {ticked[:60]!r}"
+        elif "](" in LINK.sub("", prose(row)): yield f"half a link, in a table: {row[:60]!r}"
 
 def raw(path):
-    "What should never reach a reader"
+    "What should never reach a reader, in text and in outputs"
     for cell in cells(path):
-        body = source(cell)
-        if cell["cell_type"] == "markdown" and re.search(r"\[\[[^\]]*\]\([^)]*\)[^\]]*\]\(", body): yield f"a link within a link: {body[:60]!r}"
-        for name in re.findall(r"^#\|\s*([\w-]+)", body, re.M):
-            if name not in OPTIONS: yield f"a directive is shown: #| {name}"
-        if cell["cell_type"] == "markdown" and re.search(r"^#\||\{\{<", re.sub(r"```.*?```|`[^`\n]*`", "", body, flags=re.S), re.M): yield f"markdown with a directive: {body[:60]!r}"
-        if cell["cell_type"] == "code" and not re.search(r"^#\| echo: false", body, re.M):
-            yield from (f"a line of {len(l)} columns: {l.strip()[:60]!r}" for l in body.splitlines() if len(l) > WIDE and not l.startswith("#|"))
+        for kind, body in shown(cell):
+            start = body.strip()[:60]
+            if kind == "markdown":
+                if nested := NESTED.search(prose(body)): yield f"a link within a link: {nested[0]!r}"
+                if re.search(r"^#\||\{\{<", prose(body), re.M): yield f"markdown with a directive: {start!r}"
+                yield from tables(body)
+            elif LINK.search(body): yield f"a link that is shown as it is written: {LINK.search(body)[0]!r}"
+            if cell["cell_type"] == "code": yield from told(kind, body)
         for o in cell.get("outputs", []):
-            said = "".join(o.get("text", "")) + "".join(o.get("data", {}).get("text/plain", ""))
-            if re.match(r"[\[(]*(<[\w.]+[ >]|np\.float)", said.strip()) and "image/png" not in o.get("data", {}) and "text/markdown" not in o.get("data", {}):
-                yield f"an object's address, or what a plot returned: {said[:60]!r}"
-            if o.get("name") == "stderr" or o.get("output_type") == "error" or WARNING.search(said): yield f"a stored warning or error: {said[:80]!r}"
+            if o.get("name") == "stderr" or o.get("output_type") == "error":
+                yield f"a stored warning or error: {str(o.get('text', o.get('evalue')))[:80]!r}"
+
+def told(kind, body):
+    "What only the machine that ran a cell should have been told"
+    start = body.strip()[:80]
+    if kind == "plain" and OBJECT.match(start): yield f"an object's address, or what a plot returned: {start!r}"
+    if WARNING.search(body): yield f"a stored warning or error: {start!r}"
+    if PLACE.search(body): yield f"an output shows a machine's path: {PLACE.search(body)[0]!r} in {start!r}"
+    if re.search(r"^note: ", body, re.M) and not body.startswith("$ "):      # a command may have notes
+        yield f"an output shows a note: {start!r}"
 
 def sidebar():
     "Pages that the sidebar does not have, and entries that are no page"
@@ -87,11 +135,53 @@ def sidebar():
     yield from (f"not in the sidebar: {p}" for p in sorted(there - set(listed)))
     yield from (f"in the sidebar, but no page: {p}" for p in listed if p not in there)
 
+def faults(path):
+    for check in (broken, figures, code, raw): yield from check(path)
+
 def check_notebooks():
-    bad = list(sidebar())
-    for p in pages():
-        for check in (broken, figures, raw): bad += [f"{p.relative_to(PROC)}: {b}" for b in check(p)]
+    bad = [*sidebar(), *(f"{p.relative_to(PROC)}: {fault}" for p in pages() for fault in faults(p))]
     print("\n".join(bad) or f"{len(pages())} pages are as a reader should see them")
+    return not bad
+
+def said(text, name="stdout"): return dict(output_type="stream", name=name, text=[text])
+def result(**data): return dict(output_type="execute_result", data={f"text/{k}": [v] for k, v in data.items()})
+PICTURE = dict(output_type="display_data", data={"image/png": "", "text/plain": ["<Figure>"]})
+CELLS = [("", "# A page\n\n[there](#a-page), [`f`](#a-page), `[[x](y)](z)`, and `#| export`."),
+         ("", "f()", said("$ opcm_add\nnote: a command's own\n"), result(markdown="| [`f`](#a-page) | `a | b` |")),
+         ("", "#| label: fig-a\n#| fig-cap: \"What there is to see in the figure\"\nplot()", PICTURE),
+         ("no such file", "[there](absent.ipynb)"), ("no such place", "[there](#absent)"),
+         ("other names than notebooks", "[there](page.html)"),
+         ("no such file", "f()", result(markdown="see [there](absent.ipynb)")),
+         ("a link within a link", "[[`f`](#a-page)](#a-page)"),
+         ("a link within a link", "f()", result(markdown="| a |\n|---|\n| [[`f`](#a-page)](#a-page) |")),
+         ("a link within code", "f()", result(markdown="| a |\n|---|\n| `[f](#a-page)` |")),
+         ("half a link", "f()", result(markdown="| a |\n|---|\n| f](#a-page) |")),
+         ("shown as it is written", "f()", said("see [there](#a-page)")),
+         ("shown as it is written", "f()", result(plain="[there](#a-page)")),
+         ("shown as it is written", "f()", result(html="<td>[there](#a-page)</td>", plain="there")),
+         ("two figures are called fig-b", "#| label: fig-b\nf()\n#| label: fig-b"),
+         ("without a label", "#| fig-cap: \"What there is to see in the figure\"\nplot()", PICTURE),
+         ("without a caption", "#| label: fig-c\nplot()", PICTURE),
+         ("a directive is shown", "#| export\nf()"), ("markdown with a directive", "{{< include x.md >}}"),
+         ("a line of", f"f({'1' * WIDE})"),
+         ("an object's address", "f()", result(plain="<object at 0x7f>")),
+         ("a stored warning", "f()", said("UserWarning: old")), ("a stored warning", "f()", said("old", "stderr")),
+         ("a machine's path", "f()", said("written to /tmp/abc/x")),
+         ("a machine's path", "f()", result(markdown="written to /root/x")),
+         ("shows a note", "f()", said("note: two sets of weights"))]
+
+def selftest():
+    "Each cell has one fault, or none, and it is found in that cell alone"
+    bad = []
+    with tempfile.TemporaryDirectory() as folder:
+        for i, (fault, text, *outputs) in enumerate(CELLS):
+            page = Path(folder) / f"{i}.ipynb"
+            cell = dict(cell_type="code" if "(" in text.split("[")[0] else "markdown", source=[text], outputs=outputs)
+            title = dict(cell_type="markdown", source=["# A page"])
+            page.write_text(json.dumps(dict(cells=[title, cell])))
+            found = list(faults(page))
+            if len(found) != bool(fault) or fault not in "".join(found): bad.append(f"{text!r}: {fault!r}, not {found}")
+    print("\n".join(bad) or f"{len(CELLS)} cells with and without faults are told apart")
     return not bad
 
 SEEN = """() => ({
@@ -147,12 +237,14 @@ def check_site(folder, pictures, browser):
     return not bad
 
 @call_parse
-def main(what:str, # notebooks or site
+def main(what:str, # notebooks, selftest or site
          folder:str="_docs", # With site: where the pages are
          pictures:str="", # With site: folder for a picture of each page
          browser:str="", # With site: the browser, if not playwright's own
         )->None:
     "Check the documentation"
-    if what not in ("notebooks", "site"): sys.exit(__doc__)
     os.chdir(ROOT)
-    sys.exit(not (check_notebooks() if what == "notebooks" else check_site(folder, pictures, browser)))
+    checks = dict(notebooks=check_notebooks, selftest=selftest,
+                  site=lambda: check_site(folder, pictures, browser))
+    if what not in checks: sys.exit(__doc__)
+    sys.exit(not checks[what]())

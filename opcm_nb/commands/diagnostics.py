@@ -6,9 +6,10 @@
 __all__ = ['summary', 'plot_layers', 'plot_interference', 'plot_norms', 'plot_trace']
 
 # %% ../../nbs/commands/01_diagnostics.ipynb #1021c8d5
-from collections import defaultdict
 from os.path import commonprefix
 from statistics import mean
+
+from fastcore.basics import groupby
 
 from ..basics.figures import COLORS, count_on, heat_map, plain, styled
 
@@ -21,13 +22,13 @@ def _removed(rows: list[dict])-> float:
 def summary(rows: list[dict] # as `state.rows()` gives them
            )-> list[dict]: # a row an arrival
     "Means over the linear maps of each arrival; nothing for rules that do not project"
-    by_t = defaultdict(list)
-    for row in rows: by_t[row["t"], row["arrival"]].append(row)
+    arrivals = groupby(rows, lambda r: (r["t"], r["arrival"]))
     return [dict(t=t, name=name, rank=mean(r["rank"] for r in group),
                  capacity_left=mean(1 - r["rank"] / r["size"] for r in group),
                  removed=_removed(group),
                  cos_before=mean(r["cos_before"] for r in group),
-                 worst_cos_after=max(abs(r["cos_after"]) for r in group)) for (t, name), group in by_t.items()]
+                 worst_cos_after=max(abs(r["cos_after"]) for r in group))
+            for (t, name), group in arrivals.items()]
 
 # %% ../../nbs/commands/01_diagnostics.ipynb #1a1f81a7
 @styled
@@ -37,12 +38,17 @@ def plot_layers(rows: list[dict], # as `state.rows()` gives them
     "Removed energy and protected share of each linear map at one arrival"
     import matplotlib.pyplot as plt
     rows = [r for r in rows if r["t"] == t]
-    if not rows: raise ValueError(f"no projections at arrival {t}: it does not exist, or its rule does not project")
-    x, fig = range(len(rows)), plt.figure(figsize=(7, 2.8))
-    plt.bar(x, [r["removed_energy"] for r in rows], color=COLORS["opcm"], label="removed energy")
-    plt.plot(x, [r["rank"] / r["size"] for r in rows], "o", ms=3, color=COLORS["ties"], label="protected share r/k")
-    plt.xlabel("linear map, in the order of the model"); plt.ylim(0, 1); plt.legend()
-    plt.title(f"arrival {t}: {plain(rows[0]['arrival'])}")
+    if not rows:
+        raise ValueError(f"no projections at arrival {t}: it does not exist, "
+                         "or its rule does not project")
+    fig, ax = plt.subplots(figsize=(7, 2.8))
+    ax.bar(range(len(rows)), [r["removed_energy"] for r in rows], color=COLORS["opcm"],
+           label="removed energy")
+    ax.plot([r["rank"] / r["size"] for r in rows], "o", ms=3, color=COLORS["ties"],
+            label="protected share r/k")
+    ax.set(xlabel="linear map, in the order of the model", ylim=(0, 1),
+           title=f"arrival {t}: {plain(rows[0]['arrival'])}")
+    ax.legend()
     return fig
 
 # %% ../../nbs/commands/01_diagnostics.ipynb #166e4925
@@ -51,13 +57,17 @@ def plot_interference(rows: list[dict] # as `state.rows()` gives them
     "Share of each newcomer's energy that was removed, map by map and arrival by arrival"
     arrivals = {r["t"]: r["arrival"] for r in rows if r["t"] > 1}
     if not arrivals:
-        raise ValueError("no interference to show: fewer than two arrivals, or a rule that does not project")
-    of = {(r["layer"], r["part"], r["t"]): 100 * r["removed_energy"] for r in rows}
-    maps, parts = list(dict.fromkeys((layer, part) for layer, part, _ in of)), {layer: part for layer, part, _ in of}
+        raise ValueError("no interference to show: fewer than two arrivals, "
+                         "or a rule that does not project")
+    removed = {(r["layer"], r["part"], r["t"]): 100 * r["removed_energy"] for r in rows}
+    maps = list(dict.fromkeys((layer, part) for layer, part, _ in removed))
+    parts = dict(maps)                                     # the last part of each layer
     shared = len(commonprefix(list(parts)).rpartition(".")[0]) if len(parts) > 1 else 0
-    name = lambda layer, part: layer[shared:].lstrip(".").removesuffix(".weight") + f" {part + 1}" * (parts[layer] > 0)
-    return heat_map([[of.get((*m, t), float("nan")) for t in arrivals] for m in maps], [name(*m) for m in maps],
-                    [f"{t}. {a}" for t, a in arrivals.items()], "removed energy (%)", vmin=0)
+    names = [layer[shared:].lstrip(".").removesuffix(".weight")
+             + f" {part + 1}" * (parts[layer] > 0) for layer, part in maps]
+    return heat_map([[removed.get((*m, t), float("nan")) for t in arrivals] for m in maps],
+                    names, [f"{t}. {a}" for t, a in arrivals.items()], "removed energy (%)",
+                    vmin=0)
 
 # %% ../../nbs/commands/01_diagnostics.ipynb #f2067839
 @styled
@@ -70,7 +80,8 @@ def plot_norms(trace: list[dict] # as `ContinualMerger.trace` gives it
     t = [r["t"] for r in trace]
     ax.bar(t, [r["norm_tau"] for r in trace], color=COLORS["opcm"], label="task vector")
     ax.plot(t, [r["mean_norm"] for r in trace], "o-", color=COLORS["ties"], label="mean so far")
-    ax.set_ylabel("norm"); count_on(ax)
+    ax.set_ylabel("norm")
+    count_on(ax)
     ax.legend(ncols=2, loc="lower center", bbox_to_anchor=(.5, 1))
     return fig
 
@@ -82,10 +93,15 @@ def plot_trace(trace: list[dict] # as `ContinualMerger.trace` gives it
     import matplotlib.pyplot as plt
     if not trace or "norm_A" not in trace[0]:
         raise ValueError("only a stream with the rule opcm has an accumulator to trace")
-    t, (fig, axes) = [r["t"] for r in trace], plt.subplots(1, 2, figsize=(7, 2.8))
-    axes[0].plot(t, [r["norm_A"] for r in trace], "o-", color=COLORS["opcm"], label="accumulator")
-    axes[0].plot(t, [r["mean_norm"] for r in trace], "s-", color=COLORS["ties"], label="merged model")
-    axes[1].plot(t, [r["lambda"] for r in trace], "o-", color=COLORS["opcm"], label="lambda")
+    fig, axes = plt.subplots(1, 2, figsize=(7, 2.8))
+    t = [r["t"] for r in trace]
+    column = lambda key: [r[key] for r in trace]
+    axes[0].plot(t, column("norm_A"), "o-", color=COLORS["opcm"], label="accumulator")
+    axes[0].plot(t, column("mean_norm"), "s-", color=COLORS["ties"], label="merged model")
+    axes[1].plot(t, column("lambda"), "o-", color=COLORS["opcm"], label="lambda")
     axes[1].plot(t, [v**.5 for v in t], "--", color="grey", label="sqrt(t)")
-    for ax, name in zip(axes, ("norm", "lambda")): ax.set(ylabel=name, ylim=(0, None)); ax.legend(); count_on(ax)
+    for ax, name in zip(axes, ("norm", "lambda")):
+        ax.set(ylabel=name, ylim=(0, None))
+        ax.legend()
+        count_on(ax)
     return fig

@@ -30,7 +30,9 @@ def _stop(why, code: int):
 @contextmanager
 def one_line_errors(debug: bool):
     "Turn exceptions into a line on stderr and an exit code: 2 for wrong settings, 1 for the rest"
-    if debug: yield; return
+    if debug:
+        yield
+        return
     try: yield
     except ValueError as e: _stop(e, 2)
     except (OpcmError, OSError) as e: _stop(e, 1)
@@ -41,28 +43,27 @@ def one_line_errors(debug: bool):
 def parse_arguments(func, argv: list[str])-> dict:
     "Arguments of `func` from a command line; a parameter named `expert` takes one or more"
     parser = anno_parser(func, prog=func.__name__)
-    dash = "_" if "--dry_run" in parser.format_help() else "-"
-    spell = lambda a: re.sub("[-_]", dash, a[2:].partition("=")[0])
-    argv = ["--" + spell(a) + "".join(a[2:].partition("=")[1:]) if a.startswith("--") else a for a in argv]
-    known, more = parser.parse_known_args(argv)
-    kw = {k: v for k, v in vars(known).items() if k in signature(func).parameters}
-    bad = [a for a in more if a.startswith("-") or "expert" not in kw]
-    if bad: parser.error(f"unrecognized argument {bad[0]}")
-    if "expert" in kw: kw["expert"] = [kw["expert"], *more]
-    return kw
+    for action in parser._actions:
+        if action.dest == "expert": action.nargs = "+"
+    dash = "_" if any("_" in option for option in parser._option_string_actions) else "-"
+    spell = lambda option: "--" + re.sub("[-_]", dash, option[0][2:])
+    parsed, extra = parser.parse_known_intermixed_args(re.sub("^--[^=]+", spell, a) for a in argv)
+    if extra: parser.error(f"unrecognized argument {extra[0]}")
+    return {k: v for k, v in vars(parsed).items() if k in signature(func).parameters}
 
 # %% ../../nbs/commands/03_terminal.ipynb #9c6f4700
 @contextmanager
 def noted_lines():
     "Notes as lines on stderr, each once"
-    plain, told = warnings.showwarning, set()
-    def show(message, category, *args, **kw):
-        if not issubclass(category, OpcmNote): return plain(message, category, *args, **kw)
-        if first_process() and str(message) not in told: print(f"note: {message}", file=sys.stderr)
-        told.add(str(message))
+    show, printed = warnings.showwarning, set()
+    def show_once(message, category, *args, **kw):
+        if not issubclass(category, OpcmNote): return show(message, category, *args, **kw)
+        if first_process() and str(message) not in printed:
+            print(f"note: {message}", file=sys.stderr)
+        printed.add(str(message))
     with warnings.catch_warnings():
         warnings.simplefilter("always", OpcmNote)
-        warnings.showwarning = show
+        warnings.showwarning = show_once
         yield
 
 # %% ../../nbs/commands/03_terminal.ipynb #9c4cb5d6
@@ -75,7 +76,7 @@ def command(func, shared: bool = False): # the processes of a torchrun share the
     @wraps(func)
     def run(*args, **kw):
         if args or kw: return func(*args, **kw)
-        if not shared and not first_process(): return                           # one of several is enough
+        if not shared and not first_process(): return      # one of several is enough
         kw = parse_arguments(func, sys.argv[1:])
         with one_line_errors(kw.pop("debug", False)), noted_lines(): func(**kw)
     return run
@@ -86,20 +87,23 @@ class Terminal:
     def __init__(self, folder: Path): self.folder = Path(folder).resolve()
 
     def run(self, line: str, code: int = 0)-> str:
-        "What a command printed; of one that fails as it should, with exit code `code`, the last line on stderr"
+        "What a command printed; the last line on stderr of one that should fail with `code`"
         name, *args = shlex.split(line)
-        script, argv = str(Path(sys.executable).parent / name), sys.argv
-        out, err, got = io.StringIO(), io.StringIO(), 0
+        script = str(Path(sys.executable).parent / name)
+        out, err = io.StringIO(), io.StringIO()
+        argv, status = sys.argv, 0
         sys.argv = [script, *args]
         try:
             with redirect_stdout(out), redirect_stderr(err), chdir(self.folder):
                 runpy.run_path(script, run_name="__main__")
-        except SystemExit as e: got = e.code or 0
+        except SystemExit as e: status = e.code or 0
         finally: sys.argv = argv
-        if got != code: raise AssertionError(f"{line}: exit code {got}, not {code}\n{out.getvalue()}{err.getvalue()}")
-        notes = [line for line in err.getvalue().splitlines() if line.startswith("note: ")]
-        said = "".join(f"{n}\n" for n in notes) + out.getvalue() if code == 0 else err.getvalue().strip().splitlines()[-1] + "\n"
-        return said.replace(f"{self.folder}/", "")
+        out, err = out.getvalue(), err.getvalue()
+        if status != code:
+            raise AssertionError(f"{line}: exit code {status}, not {code}\n{out}{err}")
+        notes = "".join(l for l in err.splitlines(True) if l.startswith("note: "))
+        text = err.strip().splitlines()[-1] + "\n" if code else notes + out
+        return text.replace(f"{self.folder}/", "")
 
     def __call__(self, line: str, code: int = 0):
         "Run a command and print both"
