@@ -2,7 +2,8 @@
 
 __version__ = "0.1.0"
 
-_HOMES = {"ContinualMerger": "merging.merger", "merge": "merging.merger", "open_checkpoint": "checkpoints.loading"}
+_HOMES = {"ContinualMerger": "merging.merger", "merge": "merging.merger",
+          "open_checkpoint": "checkpoints.loading"}
 __all__ = list(_HOMES)
 
 

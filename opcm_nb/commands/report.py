@@ -113,8 +113,8 @@ dd { margin: 0; overflow-wrap: anywhere }"""
 def _html_table(rows: list[dict])-> xml.FT:
     kind = {k: "word" if isinstance(v, str) else "" for k, v in rows[0].items()}
     return xml.Table(xml.Thead(xml.Tr(*(xml.Th(k.replace("_", " "), cls=kind[k]) for k in kind))),
-                     xml.Tbody(*(xml.Tr(*(xml.Td(plain_cell(k, v), cls=kind[k]) for k, v in r.items()))
-                                 for r in rows)))
+                     xml.Tbody(*(xml.Tr(*(xml.Td(plain_cell(k, v), cls=kind[k])
+                                          for k, v in row.items())) for row in rows)))
 
 # %% ../../nbs/commands/02_report.ipynb #c5fb1277
 def _picture(plot, caption: str, *args)-> list:
