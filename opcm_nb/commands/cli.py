@@ -93,9 +93,8 @@ def opcm_add(state:str, # State folder
     if is_lora(state):
         if statistics or start or dry_run:
             raise ValueError("a state of adapters takes them with --name, --force and --wait alone")
-        if not first_process(): return                                  # they are small
-        merger = ContinualMerger.open(state, base, wait=wait)
-    else: merger = open_merger(state, base, device, max_memory, wait)
+        if not first_process(): return
+    merger = open_merger(state, base, device=device, max_memory=max_memory, wait=wait)
     if dry_run:
         dry_add(merger, experts, statistics, start)
         return
@@ -128,7 +127,7 @@ def opcm_remove(state:str, # State folder
     if (statistics or start) and len(experts) > 1:
         raise ValueError("--statistics and --start need exactly one expert")
     if is_lora(state) and not first_process(): return
-    merger = open_merger(state, base, device, max_memory, wait)
+    merger = open_merger(state, base, device=device, max_memory=max_memory, wait=wait)
     for e in experts:
         record = merger.remove(e, not is_lora(state), statistics, start)
         tell(f"{record['name']}: removed, {count(merger.totals.t, 'expert')} left")
@@ -165,6 +164,7 @@ def opcm_export(state:str, # State folder
     lora = is_lora(state)
     if rank is not None and not lora:
         raise ValueError("--rank is for states of adapters (opcm_create --lora)")
+    if rank is not None and dry_run: raise ValueError("--dry_run goes without --rank")
     merger = ContinualMerger.open(state, base, device=device, max_memory=max_memory)
     experts = count(merger.totals.t, "adapter" if lora else "expert")
     if rank is not None:

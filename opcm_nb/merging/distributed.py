@@ -12,13 +12,16 @@ from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import torch
 import torch.distributed as dist
 
 from ..basics.disk import OpcmError, first_line
 from ..checkpoints.layers import Layer
+from .manifest import read_manifest
 from .merger import ContinualMerger
 from .parallel import Threads, cores, layer_cost
 from .state import Generation, StateFolder
+from ..rules.core import Rule
 
 # %% ../../nbs/merging/15_distributed.ipynb #ed866633
 def divide(costs: list[float], parts: int)-> list[list[int]]: # positions of each part
@@ -74,8 +77,9 @@ class Processes(Threads):
     def __init__(self, device: str = "cpu"):
         self.parts = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         local = int(os.environ.get("LOCAL_RANK", 0))
-        self.device = f"cuda:{local}" if device == "cuda" else device
-        super().__init__(max(1, cores() // self.parts) if device == "cpu" else 2)
+        self.device = f"cuda:{local}" if str(device) == "cuda" else device
+        on_cpu = torch.device(device).type == "cpu"
+        super().__init__(max(1, cores() // self.parts) if on_cpu else 2)
         if not dist.is_initialized():
             dist.init_process_group("gloo")
             atexit.register(dist.destroy_process_group)
@@ -85,21 +89,25 @@ class Processes(Threads):
         shares = divide([layer_cost(layer) for layer in layers], dist.get_world_size())
         return [layers[i] for i in shares[dist.get_rank()]]
 
-    def run(self, work: Callable, layers: list[Layer], progress: bool = False)-> dict:
+    def run(self, measure: Callable, work: Callable, layers: list[Layer],
+            progress: bool = False)-> dict:
         "Work on this process's share, and hear of the others'"
         results, error = {}, ""
-        try: results = super().run(work, self.share(layers), progress and dist.get_rank() == 0)
+        try: results = super().run(measure, work, self.share(layers),
+                              progress and dist.get_rank() == 0)
         except (OpcmError, ValueError, OSError, MemoryError) as e: error = str(e)
         parts = exchange(results, error)
         every = {name: result for part in parts for name, result in part.items()}
         return {layer.name: every[layer.name] for layer in layers}
 
 # %% ../../nbs/merging/15_distributed.ipynb #218f76c7
-def open_merger(state: Path | str, base=None, device: str = "cpu", max_memory=None,
-                wait: bool = False)-> ContinualMerger: # as of `ContinualMerger.open`
+def open_merger(state: Path | str, base=None, rule: Rule | None = None, device: str = "cpu",
+                max_memory=None, wait: bool = False # all as of `ContinualMerger.open`
+               )-> ContinualMerger:
     "A state's merger; under torchrun, one whose work is shared"
-    if int(os.environ.get("WORLD_SIZE", 1)) < 2:
-        return ContinualMerger.open(state, base, None, device, max_memory, wait)
+    alone = int(os.environ.get("WORLD_SIZE", 1)) < 2
+    if alone or read_manifest(Path(state)).get("lora"):               # adapters are small
+        return ContinualMerger.open(state, base, rule, device, max_memory, wait)
     workers = Processes(device)
     folder = SharedFolder.open(state, wait)
-    return ContinualMerger.open(folder, base, None, workers.device, max_memory, workers=workers)
+    return ContinualMerger.open(folder, base, rule, workers.device, max_memory, workers=workers)

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['FILES', 'model_card', 'is_model', 'check_destination', 'in_memory', 'one_file', 'write_model', 'set_dtype', 'publish',
-           'plain_config', 'truncated', 'write_adapter']
+           'plain_config', 'truncated', 'adapter_tensors', 'write_adapter']
 
 # %% ../../nbs/merging/08_export.ipynb #fc90f1cb
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -175,10 +176,35 @@ def truncated(U: Tensor, s: Tensor, Vt: Tensor, rank: int)-> tuple[Tensor, Tenso
     return left, right
 
 # %% ../../nbs/merging/08_export.ipynb #efe59ec6
-def write_adapter(out: Path, tensors: dict[str, Tensor], config: dict, card: str):
-    "Write the files of an adapter, whole or not at all"
+def adapter_tensors(products: dict[str, tuple], rank: int, # parameter -> U, s, Vt of its product
+                    turned: bool, embeddings: list[str] # stored the other way round: all, or these
+                   )-> dict[str, Tensor]:
+    "Products as PEFT stores them"
+    tensors = {}
+    for site, product in products.items():
+        B, A = truncated(*product, rank)
+        if turned or site in embeddings: A, B = B.mT, A.mT
+        start = f"base_model.model.{site.removesuffix('.weight')}.lora_"
+        end = "embedding_{}" if site in embeddings else "{}.weight"
+        tensors |= {start + end.format(k): x.contiguous() for k, x in (("A", A), ("B", B))}
+    return tensors
+
+# %% ../../nbs/merging/08_export.ipynb #b94e1193
+def write_adapter(out: Path, manifest: dict, products: dict[str, tuple], rank: int | None
+                 )-> float: # relative error of the truncation
+    "Write products as one adapter, whole or not at all; exact when no rank is given"
+    if rank is not None and rank < 1: raise ValueError(f"rank is at least 1, got {rank}")
+    rank = rank or max(max(1, int((s > 1e-12 * s[0]).sum())) for _, s, _ in products.values())
+    energy = lambda k: sum(s[k:].square().sum().item() for _, s, _ in products.values())
+    error = math.sqrt(energy(rank) / energy(0)) if energy(0) else 0.
+    config = dict(manifest["config"])
+    tensors = adapter_tensors(products, rank, bool(config.get("fan_in_fan_out")),
+                              manifest["embeddings"])
+    config |= plain_config(rank, products)
     with scratch_folder(out) as folder:
         save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
         (folder / "adapter_config.json").write_text(json.dumps(config, indent=2))
-        (folder / "README.md").write_text(card)
+        note = f"Rank {rank}; relative error of the truncation {error:.2e}."
+        (folder / "README.md").write_text(f"{model_card(manifest)}\n{note}\n")
         publish_folder(folder, out)
+    return error

@@ -147,7 +147,7 @@ def rows(self:MergedModel, progress: bool = False # show a bar
     digests = dict(hash={}, rest={})
     results = side_by_side(lambda item: self.piece(*item), todo, self.workers.number)
     bar = tqdm(results, desc="writing", total=len(todo), disable=not progress)
-    for (name, layer, rows), (w, w0) in zip(todo, bar):
+    for (w, w0), (name, layer, rows) in zip(bar, todo):                     # ends the bar, too
         part = digests["hash" if layer else "rest"]
         part.setdefault(name, Digest(base.specs[name])).update(w0)
         yield base.group(name), w, rows.start or 0

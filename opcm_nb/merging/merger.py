@@ -45,7 +45,7 @@ class ContinualMerger:
 
 # %% ../../nbs/merging/14_merger.ipynb #63c5d772
 @patch
-def fold_layer(self:ContinualMerger, layer: Layer, expert, step: str, measured: dict, generation
+def fold_layer(self:ContinualMerger, expert, step: str, generation, layer: Layer, measured: dict
               )-> LayerReport:
     "One layer of one expert: kept = rule.add(kept, expert - base)"
     space, report = self.space, LayerReport()
@@ -59,7 +59,7 @@ def fold_layer(self:ContinualMerger, layer: Layer, expert, step: str, measured: 
                 about = measured | dict(statistics=space.statistics(expert, layer, report))
                 with solvable(layer.name):
                     report.describe(layer, getattr(rule, step)(kept, tau, layer.linear, about))
-            for slot, x in kept.items():
+            for slot, x in space.stored(kept).items():
                 report.count_slot(expert.source, layer, rule, slot, x)
                 generation.write(f"{slot}.{layer.name}", x, rows.start or 0)
     return report.closed()
@@ -72,9 +72,9 @@ def fold(self:ContinualMerger, expert, step: str, # the rule's: add or remove
     space = self.space
     generation = self.state.begin(space.specs(expert))
     try:
-        measured = space.measure(expert)
-        work = lambda layer: self.fold_layer(layer, expert, step, measured, generation)
-        reports = list(self.workers.run(work, space.layers_with(expert), progress).values())
+        measure, layers = lambda: space.measure(expert), space.layers_with(expert)
+        work = lambda *layer: self.fold_layer(expert, step, generation, *layer)
+        reports = list(self.workers.run(measure, work, layers, progress).values())
         space.check_base(reports)
         self.state.commit(generation, *outcome(reports))
     except BaseException:

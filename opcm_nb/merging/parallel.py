@@ -81,13 +81,16 @@ class Threads:
 
     def __init__(self, number: int): self.number = number
 
-    def run(self, work: Callable[[Layer], object], layers: list[Layer],
+    def run(self, measure: Callable[[], object], # what work on each layer must know, of them all
+            work: Callable[[Layer, object], object], # with what was measured
+            layers: list[Layer],
             progress: bool = False # show a bar
            )-> dict[str, object]: # name of each layer -> result
-        "Work on every layer"
-        results = side_by_side(work, layers, self.number, ahead=4)
+        "Measure, then work on every layer"
+        measured = measure()
+        results = side_by_side(lambda layer: work(layer, measured), layers, self.number, ahead=4)
         bar = tqdm(results, desc="merging", total=len(layers), disable=not progress)
-        return {layer.name: result for layer, result in zip(layers, bar)}
+        return {layer.name: result for result, layer in zip(bar, layers)}   # ends the bar, too
 
 # %% ../../nbs/merging/03_parallel.ipynb #929d1aad
 def layer_cost(layer: Layer)-> float:

@@ -6,6 +6,8 @@
 __all__ = ['new_stream', 'recorded_rule', 'open_space']
 
 # %% ../../nbs/merging/13_spaces.ipynb #8ffab746
+from pathlib import Path
+
 from ..basics.disk import OpcmError
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.loading import open_checkpoint, recorded
@@ -19,16 +21,15 @@ from ..rules.registry import make_rule
 # %% ../../nbs/merging/13_spaces.ipynb #6c3a3531
 def new_stream(base, rule: Rule, device="cpu", lora: bool = False, # of adapters alone
                **settings # of `weights_manifest`
-              )-> tuple[Checkpoint | str, dict]: # base, opened if it must be; manifest
+              )-> tuple[Checkpoint | None, dict]: # base, if it must be opened now; manifest
     "What a stream begins with; wrong settings are refused before anything is made"
-    checked_device(device)
     if not lora:
+        checked_device(device)
         base = open_checkpoint(base)
         return base, weights_manifest(base, rule, **settings)
-    if any(settings.values()):
-        names = ", ".join(name for name, value in settings.items() if value)
-        raise ValueError(f"a stream of adapters takes no {names}")
-    return base, adapters_manifest(base, rule)
+    names = [name for name, value in settings.items() if value and name != "progress"]
+    if names: raise ValueError(f"a stream of adapters takes no {', '.join(names)}")
+    return None if isinstance(base, (str, Path)) else base, adapters_manifest(base, rule)
 
 # %% ../../nbs/merging/13_spaces.ipynb #89e20347
 def recorded_rule(state, rule: Rule | None = None # the rule object, if it is not in the registry

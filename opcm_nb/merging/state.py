@@ -66,6 +66,7 @@ class StateFolder:
 @contextmanager
 def held_lock(self:StateFolder):
     "The file that one writer at a time holds"
+    read_manifest(self.path)                            # the lock would make a folder anew
     lock = FileLock(self.path / "lock")
     try: lock.acquire(timeout=0)
     except Timeout:

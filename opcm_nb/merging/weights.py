@@ -124,6 +124,11 @@ def lacks(self:Weights, rule: Rule)-> str: # empty when it lacks nothing
     missing = sorted(keys(rule) - keys(self.rule))
     return f"{self.rule.name} does not keep {missing[0][1]} of {missing[0][0]}" if missing else ""
 
+@patch
+def stored(self:Weights, kept: dict[str, Tensor])-> dict[str, Tensor]:
+    "As it is written: as it is"
+    return kept
+
 # %% ../../nbs/merging/07_weights.ipynb #c9702ad2
 @patch
 def expert(self:Weights, source, statistics=None, start=None)-> Expert:
