@@ -23,7 +23,7 @@ from ..checkpoints.checkpoint import Checkpoint, check_same
 from ..basics.disk import OpcmError
 from ..checkpoints.companions import companions
 from ..checkpoints.loading import open_checkpoint
-from .tasks import Examples
+from .tasks import check_choice
 from ..merging.base import checked_device
 
 # %% ../../nbs/evaluation/02_backbones.ipynb #fde98fe6
