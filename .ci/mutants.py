@@ -11,6 +11,8 @@ from pathlib import Path
 
 GROUPS = {("opcm_nb/rules/projection.py", "opcm_nb/rules/opcm.py"):         # modules, and what tries them
               ("nbs/rules/01_projection.ipynb", "nbs/rules/04_opcm.ipynb"),
+          ("opcm_nb/merging/manifest.py",):
+              ("nbs/merging/01_manifest.ipynb", "nbs/merging/02_state.ipynb"),
           ("opcm_nb/merging/state.py",):
               ("nbs/merging/02_state.ipynb", "nbs/merging/14_merger.ipynb")}
 # replacements that could be slips; a shift for a division is none
