@@ -26,7 +26,8 @@ from ..basics.disk import OpcmError
 from .evaluate import (arrival_order, matrix, over_orders, percent,
                                          stream_metrics)
 from ..rules.registry import make_rule
-from .streams import Stream, cached_arrivals, make_streams, parse_seeds, run_stream
+from .streams import Stream, cached_arrivals, make_streams
+from .streams import parse_seeds, run_stream
 from .cache import Cache
 from .suite import Suite
 from ..basics.tables import read_rows, text_table, write_rows

@@ -31,8 +31,8 @@ from ..checkpoints.companions import RECORD
 from ..checkpoints.loading import open_checkpoint
 from ..checkpoints.tensorfiles import Spec
 from ..commands.terminal import command
-from .backbones import (Backbone, autocast, load_backbone, load_weights, on_device,
-                                          quiet_libraries)
+from .backbones import Backbone, autocast, load_backbone, load_weights
+from .backbones import on_device, quiet_libraries
 from .recipe import Recipe, batches_from, head_loss, learning_rate
 from .tangent import linearised
 from .tasks import Examples, examples_hash, load_examples, load_protocol
