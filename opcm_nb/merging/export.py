@@ -91,7 +91,9 @@ def in_memory(tensors: Iterator[tuple], # as `write_model` takes them
     out = {}
     for names, x, *row in tensors:
         n = names[0]
-        if tuple(x.shape) == specs[n].shape: out |= dict.fromkeys(names, x); continue
+        if tuple(x.shape) == specs[n].shape:
+            out |= dict.fromkeys(names, x)
+            continue
         if n not in out: out |= dict.fromkeys(names, torch.empty(specs[n].shape, dtype=x.dtype))
         out[n][row[0]:row[0] + len(x)] = x
     return out
