@@ -23,6 +23,7 @@ from ..basics.sizes import human_size
 from ..basics.tables import show_table
 from .diagnostics import plot_interference, plot_layers, plot_norms, plot_trace
 from .diagnostics import summary
+from .plan import role_rows, share_line
 from ..merging.base import base_hashes
 from ..merging.manifest import arrival_trace
 from ..merging.merger import ContinualMerger
@@ -41,6 +42,7 @@ def facts(folder: StateFolder)-> dict[str, str]:
     out = dict(rule=m["rule"]["name"] + f" ({settings})" * bool(settings),
                base=" ".join(filter(None, source)), experts=str(m["totals"]["t"]))
     out |= {k: m[k] for k in ("pre", "only", "exclude") if m.get(k)}
+    if m.get("weights"): out["weights"] = share_line(m["weights"])
     out["kept"] = f"{len(m['tensors'])} tensors in {m['dtype']}, {size}"
     return out | ({"taken out": ", ".join(m["removed"])} if m.get("removed") else {})
 
@@ -85,7 +87,7 @@ def show_rows(rows: list[dict], console: Console):
 
 # %% ../../nbs/commands/02_report.ipynb #66fb4282
 def show_status(folder: StateFolder, layers: bool = False):
-    "Facts and arrivals; with `layers` every linear map of the last arrival, too"
+    "Facts and arrivals; with `layers` every parameter, and every map of the last arrival, too"
     tty = sys.stdout.isatty()                              # a pipe gets one line a row
     console = Console(file=sys.stdout, highlight=False, markup=False, force_jupyter=False,
                       force_terminal=tty, **({} if tty else dict(width=1000)))
@@ -94,7 +96,8 @@ def show_status(folder: StateFolder, layers: bool = False):
         console.print(f"{k:10}", v, soft_wrap=True, style="bold" if k == "rule" else None)
     last = [{k: v for k, v in r.items() if k not in ("t", "arrival")}
             for r in rows if layers and r["t"] == rows[-1]["t"]]
-    for table in filter(None, (arrival_rows(folder, rows), last)):
+    roles = role_rows(folder.manifest.get("roles", {})) if layers else []
+    for table in filter(None, (roles, arrival_rows(folder, rows), last)):
         console.print()
         show_rows(table, console)
 

@@ -7,6 +7,7 @@ __all__ = ['CORE_RULES', 'adapters_manifest', 'Adapters']
 
 # %% ../../nbs/merging/10_lora.ipynb #8932aa02
 import math
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from ..checkpoints.placement import check_part, flips, place
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.layers import Layer
 from ..checkpoints.loading import open_checkpoint, recorded
+from ..checkpoints.roles import recorded_role
 from ..checkpoints.tensorfiles import Spec
 from .experts import LayerReport
 from .export import check_destination, write_adapter
 from .parallel import Budget
 from .sites import AdapterExpert, adapter_expert, check_embeddings, check_tower
-from .sites import embedding_digests
+from .sites import embedding_digests, join_factors
 from ..rules.core import Rule, Totals
 from ..rules.linalg import extend, product_svd, solvable
 
@@ -72,6 +74,7 @@ class Adapters:
     def check_budget(self, rule: Rule | None = None): "Factors are small"
     def check_base(self, reports: list[LayerReport]): "It has not been read yet"
     def pieces(self, layer: Layer, rule: Rule | None = None): return [(layer, slice(None))]
+    def slot_rows(self, piece: Layer, rows: slice)-> slice: return rows
     def need(self, layer: Layer, rule: Rule | None = None)-> float:
         "Bytes that a layer takes when its product is formed"
         return 3. * math.prod(layer.shape) * self.dtype.itemsize
@@ -80,8 +83,8 @@ class Adapters:
 @patch(as_prop=True)
 def layers(self:Adapters)-> list[Layer]:
     "The sites so far"
-    return [Layer(name, tuple(site.get("shape") or self.read_sizes(name)[0]), site["linear"],
-                  site["fused_dim"]) for name, site in self.state.manifest["sites"].items()]
+    return [Layer(name, tuple(site.get("shape") or self.read_sizes(name)[0]), site["linear"])
+            for name, site in self.state.manifest["sites"].items()]
 
 @patch
 def read_sizes(self:Adapters, name: str)-> tuple[tuple, tuple]: # (m, n), (K, L)
@@ -150,11 +153,18 @@ def expert(self:Adapters, source, statistics=None, start=None)-> AdapterExpert:
 
 # %% ../../nbs/merging/10_lora.ipynb #32ce793f
 @patch
-def task_vector(self:Adapters, expert: AdapterExpert, layer: Layer, rows: slice,
+def steps(self:Adapters, expert: AdapterExpert, layer: Layer, rows: slice, report: LayerReport
+         )-> Iterator[tuple[Layer, dict, Tensor | None]]: # kept in the new bases; tau [1, K, L]
+    "What the rule is handed of a site: its task vector, none where the adapter says nothing"
+    kept = self.kept(layer)
+    tau = self.task_vector(expert, layer, kept, report) if layer.name in expert.sites else None
+    yield layer, kept, tau
+
+@patch
+def task_vector(self:Adapters, expert: AdapterExpert, layer: Layer,
                 kept: dict[str, Tensor], # in the bases before; comes back in the new ones
-                report: LayerReport)-> Tensor | None: # [1, K, L]; none where it says nothing
+                report: LayerReport)-> Tensor: # [1, K, L]
     "What an adapter learned of a site, in the bases of all adapters so far"
-    if layer.name not in expert.sites: return None
     _, left, right = expert.sites[layer.name]
     (Q, q, b), (P, p, a) = extend(kept["Q"], left), extend(kept["P"], right.mT)
     kept |= dict(Q=Q, P=P) | {slot: q @ kept[slot] @ p.mT for slot in self.rule.keeps}
@@ -171,9 +181,9 @@ def facts(self:Adapters, expert: AdapterExpert, reports: list[LayerReport]
          )-> tuple[dict, dict]: # for the adapter's record, for the manifest
     "What is remembered of an adapter beside its hash and its norms"
     old, adapter = self.state.manifest, expert.adapter
-    roles = [layer for layer, _, _ in expert.sites.values()]
-    sites = {layer.name: dict(linear=layer.linear, fused_dim=layer.fused_dim, shape=layer.shape,
-                              span=self.span(layer, expert)) for layer in roles}
+    sites = {layer.name: dict(linear=layer.linear, shape=layer.shape,
+                              span=self.span(layer, expert), **expert.fused.get(name, {}))
+             for name, (layer, _, _) in expert.sites.items()}
     embeddings = [site for site, pair in adapter.sites.items() if "embedding" in pair["A"]]
     return {}, dict(sites=old["sites"] | sites, config=old.get("config", adapter.config),
                     copies=old.get("copies", {}) | embedding_digests(adapter),
@@ -182,16 +192,15 @@ def facts(self:Adapters, expert: AdapterExpert, reports: list[LayerReport]
 # %% ../../nbs/merging/10_lora.ipynb #d5be084f
 @patch
 def parts(self:Adapters, site: str)-> list[Layer]:
-    "A parameter as adapters call it: one layer, or the three of a fused projection"
+    "A parameter as adapters call it: one layer, or those of a fused projection"
     return [layer for layer in self.layers if layer.name.split("/")[0] == site]
 
 @patch
-def site_shape(self:Adapters, site: str)-> tuple[int, int]:
-    "Shape of a parameter as adapters call it"
+def whole(self:Adapters, site: str)-> Layer:
+    "The parameter as adapters call it"
     layers = self.parts(site)
-    shape = list(layers[0].shape)
-    if len(layers) > 1: shape[layers[0].fused_dim] *= 3
-    return tuple(shape)
+    if len(layers) == 1: return layers[0]
+    return recorded_role(site, self.state.manifest["sites"][layers[0].name]["whole"])
 
 @patch
 def sites(self:Adapters)-> list[str]:
@@ -211,16 +220,14 @@ def factors(self:Adapters, site: str, rule: Rule | None = None
         with solvable(layer.name): core = rule.solve(kept, layer.linear, self.totals)[0]
         lefts.append(kept["Q"] @ core)
         rights.append(kept["P"].mT)
-    if len(layers) == 1: return lefts[0], rights[0]
-    if layers[0].fused_dim == 0: return torch.block_diag(*lefts), torch.cat(rights)
-    return torch.cat(lefts, 1), torch.block_diag(*rights)
+    return join_factors(self.whole(site), list(zip(lefts, rights)))
 
 # %% ../../nbs/merging/10_lora.ipynb #6e49a069
 @patch
 def changes(self:Adapters, rule: Rule)-> dict[str, Layer]: # parameter of the base -> layer
     "What a merged model changes: where the sites are in the base"
     base, manifest = self.base, self.state.manifest
-    products = {site: self.site_shape(site) for site in self.sites()}
+    products = {site: self.whole(site).shape for site in self.sites()}
     parameters = {n: base.specs[n].shape for n in base.parameters()}
     self.placed = place(products, parameters, "these adapters", base.source)
     config = manifest["config"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..basics.disk import OpcmError, write_durably
 
 # %% ../../nbs/merging/01_manifest.ipynb #9f994411
-VERSION = 3 # of the folder's format
+VERSION = 4 # of the folder's format
 ENDING = ',\n"sha256": ' # what comes before a manifest's own hash
 
 def text_hash(text: str)-> str: return sha256(text.encode()).hexdigest()

@@ -49,19 +49,19 @@ def fold_layer(self:ContinualMerger, expert, step: str, generation, layer: Layer
               )-> LayerReport:
     "One layer of one expert: kept = rule.add(kept, expert - base)"
     space, report = self.space, LayerReport()
-    rule = space.ruling(layer)
+    rule, about = space.ruling(layer), space.statistics(expert, layer, report)
     for piece, rows in space.pieces(layer):
+        start = space.slot_rows(piece, rows).start or 0
         with space.budget.claim(space.need(piece)):
-            kept = space.kept(piece, rows)
-            tau = space.task_vector(expert, piece, rows, kept, report)
-            if tau is not None:
-                report.count(layer, tau)
-                about = measured | dict(statistics=space.statistics(expert, layer, report))
-                with solvable(layer.name):
-                    report.describe(layer, getattr(rule, step)(kept, tau, layer.linear, about))
-            for slot, x in space.stored(kept).items():
-                report.count_slot(expert.source, layer, rule, slot, x)
-                generation.write(f"{slot}.{layer.name}", x, rows.start or 0)
+            for i, (block, kept, tau) in enumerate(space.steps(expert, piece, rows, report)):
+                if tau is not None:
+                    report.count(layer, tau)
+                    facts = measured | dict(statistics=about and about[i])
+                    with solvable(layer.name):
+                        report.describe(layer, getattr(rule, step)(kept, tau, layer.linear, facts))
+                for slot, x in space.stored(kept).items():
+                    report.count_slot(expert.source, layer, rule, slot, x)
+                    generation.write(f"{slot}.{block.name}", x, start)
     return report.closed()
 
 # %% ../../nbs/merging/14_merger.ipynb #94e7ba2c

@@ -96,5 +96,7 @@ class Threads:
 def layer_cost(layer: Layer)-> float:
     "Operations of one projection of a layer, about"
     if not layer.linear: return 10. * prod(layer.shape)
-    short, long = sorted(layer.stack[-2:])
-    return layer.stack[0] * (9. * short**3 + 4. * short**2 * long)
+    def one(p, m, n):
+        short, long = sorted((m, n))
+        return p * (9. * short**3 + 4. * short**2 * long)
+    return sum(one(*block.stack) for block in layer.blocks)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from ..checkpoints.checkpoint import (Checkpoint, check_same, check_values, content_hash,
                                             tensor_digest)
 from ..basics.disk import OpcmError
-from ..checkpoints.layers import classify
 from ..checkpoints.loading import open_checkpoint
+from ..checkpoints.roles import decide_roles
 from ..rules.isotropic import svd
 from ..rules.linalg import solvable
 
@@ -73,8 +73,7 @@ class ExpertBank:
     def _pieces(self, expert: Checkpoint, names: dict[str, str], rank: int)-> dict[str, Tensor]:
         delta = lambda n: expert.read(names[n]).float() - self.base.read(n).float()
         pieces = {}
-        for n in self.base.parameters():
-            layer = classify(n, self.base.specs[n].shape)
+        for n, (layer, _) in decide_roles(self.base, self.base.parameters()).items():
             plain = layer.linear and not layer.turned and len(layer.shape) == 2
             if not plain or not n.endswith(".weight"): continue
             tau, bias = delta(n), n.removesuffix("weight") + "bias"

@@ -7,6 +7,7 @@ __all__ = ['PIECE', 'COPIES', 'Weights']
 
 # %% ../../nbs/merging/07_weights.ipynb #e10404ac
 import math
+from collections.abc import Iterator
 
 import torch
 from fastcore.basics import patch
@@ -16,10 +17,11 @@ from ..basics.disk import OpcmError
 from ..basics.sizes import human_size
 from ..checkpoints.checkpoint import Checkpoint, tensor_digest
 from ..checkpoints.companions import labels
-from ..checkpoints.layers import Layer, join_stack, pieces, split_stack
+from ..checkpoints.layers import Layer, join_blocks, pieces, split_blocks
 from ..checkpoints.loading import open_checkpoint
+from ..checkpoints.roles import recorded_role
 from ..checkpoints.tensorfiles import Spec
-from .base import check_base, checked_device, float_dtype, layer_role
+from .base import check_base, checked_device, float_dtype
 from .experts import Expert, LayerReport, combined_hash, open_expert
 from .heads import config_of, other_labels
 from .parallel import Budget
@@ -49,8 +51,13 @@ class Weights:
 
     def roles(self, rule: Rule)-> list[Layer]:
         "What is merged, as a rule sees it"
-        names = self.base.parameters(self.only, self.exclude)
-        return [rule.role(layer_role(self.base, name)) for name in names]
+        specs, roles = self.base.specs, self.state.manifest["roles"]
+        if other := [n for n, r in roles.items() if n not in specs
+                     or specs[n].shape != tuple(r["shape"])]:
+            raise OpcmError(f"{self.base.source}: has no {other[0]} of {roles[other[0]]['shape']}, "
+                            "so it is not the base that this state was created with; say where "
+                            "that is with base= (--base)")
+        return [rule.role(recorded_role(n, r)) for n, r in roles.items()]
 
     def ruling(self, layer: Layer, rule: Rule | None = None)-> Rule:
         "The rule of a layer: running means and variances are averaged, whatever the rule"
@@ -74,8 +81,9 @@ def need(self:Weights, layer: Layer, rule: Rule | None = None)-> float:
 def pieces(self:Weights, layer: Layer, rule: Rule | None = None)-> list[tuple[Layer, slice]]:
     "The pieces that a parameter is worked on in"
     rule = self.ruling(layer, rule)
-    slots = rule.slot_specs(layer.stack, layer.linear, self.dtype).values()
-    divisible = all(shape[:1] == layer.stack[:1] for shape, _ in slots)
+    slots = [(block, spec.shape) for block in layer.blocks
+             for spec in self.slot_specs(block, rule).values()]
+    divisible = all(shape[:1] == block.shape[:1] for block, shape in slots)
     if self.pre or self.rule.needs or not divisible: return [(layer, slice(None))]
     copies = max(rule.copies, COPIES)
     return pieces(layer, min(PIECE, self.budget.limit / (copies * self.dtype.itemsize)))
@@ -93,34 +101,40 @@ def check_budget(self:Weights, rule: Rule | None = None):
 
 # %% ../../nbs/merging/07_weights.ipynb #f78e0827
 @patch
-def slot_specs(self:Weights, layer: Layer, rule: Rule | None = None)-> dict[str, Spec]:
-    "Shape and dtype of what is kept of a layer, slot by slot"
-    specs = self.ruling(layer, rule).slot_specs(layer.stack, layer.linear, self.dtype)
+def slot_specs(self:Weights, block: Layer, rule: Rule | None = None)-> dict[str, Spec]:
+    "Shape and dtype of what is kept of a layer's block, slot by slot"
+    specs = self.ruling(block, rule).slot_specs(block.stack, block.linear, self.dtype)
     return {slot: Spec(tuple(shape), dtype) for slot, (shape, dtype) in specs.items()}
 
 @patch
 def specs(self:Weights, expert=None)-> dict[str, Spec]: # `slot.parameter` -> shape and dtype
     "Everything that is kept"
-    return {f"{slot}.{layer.name}": spec for layer in self.layers
-            for slot, spec in self.slot_specs(layer).items()}
+    return {f"{slot}.{block.name}": spec for layer in self.layers for block in layer.blocks
+            for slot, spec in self.slot_specs(block).items()}
 
 # %% ../../nbs/merging/07_weights.ipynb #83c92583
 @patch
-def kept(self:Weights, layer: Layer, rows: slice = slice(None), rule: Rule | None = None
+def slot_rows(self:Weights, piece: Layer, rows: slice)-> slice:
+    "Where a piece of a parameter is in what is kept of its blocks, which has one row a matrix"
+    if rows == slice(None) or not piece.linear: return rows
+    return slice(*(x * piece.stack[0] // piece.shape[0] for x in (rows.start, rows.stop)))
+
+@patch
+def kept(self:Weights, block: Layer, rows: slice = slice(None), rule: Rule | None = None
         )-> dict[str, Tensor]: # slot -> tensor
-    "What is kept of a layer, or of a piece of one"
-    specs = self.slot_specs(layer, rule)
+    "What is kept of a block, or of some matrices of it"
+    specs = self.slot_specs(block, rule)
     if not self.totals.t:
         return {slot: torch.zeros(spec.shape, dtype=spec.dtype, device=self.device)
                 for slot, spec in specs.items()}
-    read = lambda slot: self.state.read(f"{slot}.{layer.name}", rows).to(self.device)
+    read = lambda slot: self.state.read(f"{slot}.{block.name}", rows).to(self.device)
     return {slot: read(slot).reshape(spec.shape) for slot, spec in specs.items()}
 
 @patch
 def lacks(self:Weights, rule: Rule)-> str: # empty when it lacks nothing
     "What another rule would need and this state does not keep"
-    keys = lambda r: {(layer.name, slot) for layer in self.roles(r)
-                      for slot in self.slot_specs(layer, r)}
+    keys = lambda r: {(block.name, slot) for layer in self.roles(r) for block in layer.blocks
+                      for slot in self.slot_specs(block, r)}
     missing = sorted(keys(rule) - keys(self.rule))
     return f"{self.rule.name} does not keep {missing[0][1]} of {missing[0][0]}" if missing else ""
 
@@ -150,11 +164,10 @@ def starts_elsewhere(self:Weights, expert: Expert, layer: Layer)-> bool:
     return expert.start is not self.base and ordinary
 
 @patch
-def task_vector(self:Weights, expert: Expert, layer: Layer, rows: slice = slice(None),
-                kept: dict | None = None, # what is kept of it, in a space that has to be changed
-                report: LayerReport | None = None # is told what was read
-               )-> Tensor: # of `layer.stack`
-    "What an expert learned of a layer, or of a piece of one"
+def task_vectors(self:Weights, expert: Expert, layer: Layer, rows: slice = slice(None),
+                 report: LayerReport | None = None # is told what was read
+                )-> list[Tensor]: # of `layer.blocks`
+    "What an expert learned of a layer, or of a piece of one, block by block"
     name, alias = layer.name, expert.names[layer.name]
     w0, w = self.base.read(name, rows), expert.checkpoint.read(alias, rows)
     elsewhere = self.starts_elsewhere(expert, layer)
@@ -169,17 +182,28 @@ def task_vector(self:Weights, expert: Expert, layer: Layer, rows: slice = slice(
         report.hash("base", name, self.base.specs[name], w0)
         report.hash("expert", name, expert.checkpoint.specs[alias], w)
         if elsewhere: report.hash("start", name, expert.start.specs[expert.starts[name]], start)
-    return self.prepared(layer, split_stack(layer, tau), w)
+    return self.prepared(layer, split_blocks(layer, tau), w)
 
 # %% ../../nbs/merging/07_weights.ipynb #8d3f7024
 @patch
-def prepared(self:Weights, layer: Layer, tau: Tensor, # of `layer.stack`
-             w: Tensor)-> Tensor: # the expert's weights, which seed what is random
-    "A task vector after what is done to each of them first (DARE, STAR)"
-    if not self.pre or layer.statistic: return tau
-    with solvable(layer.name): return self.pre(tau, layer.linear, tensor_digest(w))
+def prepared(self:Weights, layer: Layer, taus: list[Tensor], # of `layer.blocks`
+             w: Tensor)-> list[Tensor]: # the expert's weights, which seed what is random
+    "Task vectors after what is done to each of them first (DARE, STAR)"
+    if not self.pre or layer.statistic: return taus
+    seeds = [part.contiguous() for part in split_blocks(layer, w)] if layer.fused else [w]
+    with solvable(layer.name):
+        return [self.pre(tau, layer.linear, tensor_digest(x)) for tau, x in zip(taus, seeds)]
 
 # %% ../../nbs/merging/07_weights.ipynb #6c57f0ec
+@patch
+def steps(self:Weights, expert: Expert, piece: Layer, rows: slice = slice(None),
+          report: LayerReport | None = None # is told what was read
+         )-> Iterator[tuple[Layer, dict[str, Tensor], Tensor]]: # block, what is kept of it, tau
+    "What a rule is handed of a piece, block by block"
+    slots = self.slot_rows(piece, rows)
+    for block, tau in zip(piece.blocks, self.task_vectors(expert, piece, rows, report)):
+        yield block, self.kept(block, slots), tau
+
 @patch
 def measure(self:Weights, expert: Expert)-> dict:
     "What the rule must know of the whole model before the first layer"
@@ -187,7 +211,7 @@ def measure(self:Weights, expert: Expert)-> dict:
     def stream():
         for layer in layers:
             for piece, rows in self.pieces(layer):
-                yield self.task_vector(expert, piece, rows), self.kept(piece, rows)
+                for _, kept, tau in self.steps(expert, piece, rows): yield tau, kept
     norm = 0.
     if self.rule.needs == "fisher":
         names = [n for n in map(expert.names.get, (layer.name for layer in self.layers))
@@ -197,8 +221,9 @@ def measure(self:Weights, expert: Expert)-> dict:
 
 # %% ../../nbs/merging/07_weights.ipynb #76cc7445
 @patch
-def statistics(self:Weights, expert: Expert, layer: Layer, report: LayerReport)-> Tensor | None:
-    "An expert's input Gram [in, in] of a layer, or Fisher information of the layer's own shape"
+def statistics(self:Weights, expert: Expert, layer: Layer, report: LayerReport
+              )-> list[Tensor] | None: # one a block
+    "An expert's input Gram [in, in], or Fisher information of the layer's own shape, as blocks"
     name, kind = expert.names[layer.name], self.rule.needs
     checkpoint = expert.statistics
     if checkpoint is None or name not in checkpoint.specs: return None
@@ -211,7 +236,7 @@ def statistics(self:Weights, expert: Expert, layer: Layer, report: LayerReport)-
         raise OpcmError(f"{checkpoint.source}: {name} has negative entries, so it is no {kind}")
     report.hash("statistics", layer.name, checkpoint.specs[name], x)
     x = x.to(self.device, self.dtype)
-    return split_stack(layer, x) if kind == "fisher" else x
+    return split_blocks(layer, x) if kind == "fisher" else [x] * len(layer.blocks)
 
 # %% ../../nbs/merging/07_weights.ipynb #fb22e7b5
 @patch
@@ -243,5 +268,6 @@ def delta(self:Weights, layer: Layer, rows: slice = slice(None), rule: Rule | No
          )-> Tensor: # of `layer.shape`
     "The merged change of a layer, or of a piece of one"
     with solvable(layer.name):
-        kept = self.kept(layer, rows, rule)
-        return join_stack(layer, self.ruling(layer, rule).solve(kept, layer.linear, self.totals))
+        slots, solver = self.slot_rows(layer, rows), self.ruling(layer, rule)
+        kept = [self.kept(block, slots, rule) for block in layer.blocks]
+        return join_blocks(layer, [solver.solve(k, layer.linear, self.totals) for k in kept])
