@@ -78,11 +78,14 @@ _LINEAR = re.compile(r"(^|[._])(weight|proj|projection)$")
 _TABLE = re.compile(r"(^|[._])((word|position|token_type|speaker|entity|patch_position)_embeddings|"
                     r"(?<!vision_)embed_tokens(_per_layer)?|embed_(in|positions?|timestep)|"
                     r"(input|position)_embeds_layers?|token_type_embeddings_\d+|codebook|"
+                    r"HashBucketCodepointEmbedder_\d+|(row|column|queries)_embedder|"
+                    r"(point|denoising_class)_embed|embed_(char|global)|pe_[kv]|"
+                    r"\w*embeddings_table|query_feat|queries_features|bias_values|"
                     r"(tok|token|position|pos|class|segment)_(embed|emb|embedding)|"
                     r"(?<!patch_)(embedding|embeddings|embedding_table)|emb|embeds|embed(?=\.weight)|"
                     r"tokens?|wte|wpe|shared|\w*norm|relative_attention_bias|"
-                    r"relative_position_bias\w*)(\.\d+)?\.weight$")
-_NO_TABLE = re.compile(r"(class|bbox|decoder|vision|time|patch)_embed(_tokens)?\.(\d+\.)?weight$")
+                    r"relative_position_bias\w*)(\.\d+)?\.weight$|^(transformer\.)?w\.weight$")
+_NO_TABLE = re.compile(r"((?<!denoising_)class|bbox|decoder|vision|time|patch)_embed(_tokens)?\.(\d+\.)?weight$")
 _STATISTIC = re.compile(r"(^|\.)(running|moving)_(mean|var|variance)$")
 _CONV1D = re.compile(r"(^|\.)h\.\d+\.(attn|crossattention|mlp)\."
                      r"(c_attn|q_attn|c_proj|c_fc)\.weight$")
