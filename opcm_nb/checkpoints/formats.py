@@ -23,6 +23,7 @@ class Format(NamedTuple):
     remedy: str # with {path}, {new}, {folder} and {cls} to be filled in
 
 _COMPILED = "it is made from weights to run them; give the PyTorch or safetensors weights instead"
+_OTHERWISE = "give the PyTorch or safetensors weights of the model instead"
 _OLD_FRAMEWORK = ("""pip install "transformers<5" {package} && """
                   """python -c "import transformers as t; """
                   """t.{{cls}}.from_pretrained('{{folder}}', from_{kind}=True)"""
@@ -43,16 +44,16 @@ FORMATS = dict(
     flax=Format("Flax weights", _OLD_FRAMEWORK.format(package="flax", kind="flax")),
     keras=Format("a Keras model (TensorFlow, HDF5)", "export its weights as safetensors, by the "
                  "names that the base has"),
-    savedmodel=Format("a TensorFlow SavedModel or checkpoint", _COMPILED),
+    savedmodel=Format("a TensorFlow SavedModel or checkpoint", _OTHERWISE),
     onnx=Format("an ONNX graph", _COMPILED), tflite=Format("a TFLite model", _COMPILED),
     coreml=Format("a Core ML model", _COMPILED), openvino=Format("an OpenVINO model", _COMPILED),
     tensorrt=Format("a TensorRT engine", _COMPILED), executorch=Format("an ExecuTorch program",
                                                                       _COMPILED),
     torchscript=Format("a TorchScript program", _SCRIPT), npz=Format("numpy arrays", _ARRAYS),
     npy=Format("one numpy array without a name", "give all weights, as safetensors"),
-    paddle=Format("Paddle weights", "give the PyTorch or safetensors weights of the model"),
-    rust=Format("rust-bert weights", "give the PyTorch or safetensors weights of the model"),
-    ggml=Format("a GGML file, from before GGUF", "give the safetensors weights of the model"),
+    paddle=Format("Paddle weights", _OTHERWISE), rust=Format("rust-bert weights", _OTHERWISE),
+    ggml=Format("a GGML file, from before GGUF", _OTHERWISE),
+    ctranslate2=Format("a CTranslate2 model", _COMPILED),
     archive=Format("an archive", "unpack it and give the weights or the folder inside"))
 
 # %% ../../nbs/checkpoints/04_formats.ipynb #b6183f17
@@ -96,6 +97,7 @@ def _by_bytes(head: bytes # of a file, at least its first half kilobyte
     if start.startswith((b"<!doctype html", b"<html")): return "html"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 30: return "safetensors"
     if start.startswith(b'{"'): return "text"
+    if re.match(rb"[\x01-\x20]\0\0\0.\0\w+Spec\0", head): return "ctranslate2"
     return next((kind for at, mark, kind in _BYTES if head[at:at + len(mark)] == mark), "")
 
 # %% ../../nbs/checkpoints/04_formats.ipynb #f3cd6e1d
@@ -170,7 +172,8 @@ def check_quantised(source: str, entries: dict[str, tuple[str, tuple[int, ...]]]
     undo = ""
     if method in _UNDONE:
         before, after = _UNDONE[method]
-        undo = (""", or make one of these rounded weights: python -c "import transformers as t; """
+        undo = (""", or make one of these rounded weights: """
+                """python -c "import transformers as t; """
                 f"""t.{cls}.from_pretrained('{source}'{before}){after}.save_pretrained('NEW')\"""")
     raise OpcmError(f"{source}: quantised ({kind}{name} is {entries[name][0]}), and rounded weights "
                     "cannot be merged; give the model in full precision (an adapter trained on "
