@@ -186,5 +186,6 @@ def card_base(folder: Path # of a checkpoint
     try: text = (folder / "README.md").read_text(errors="replace")[:10_000]
     except OSError: return ""
     head = text.split("\n---", 1)[0] if text.startswith("---") else ""
-    line = re.search(r"^base_model:[ \t]*(?:\n[ \t]*-[ \t]*)?[\"']?([\w./-]+)", head, re.M)
-    return line[1] if line else ""
+    entry = re.search(r"^base_model:.*(\n[ \t]*-.*)*", head, re.M)
+    models = re.findall(r"[\w.-]+/[\w.-]+", entry[0]) if entry else []
+    return models[0] if len(models) == 1 else ""
