@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import torch
 import torch.distributed.checkpoint as dcp
 from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
 
 from ..basics.disk import OpcmError, first_line
@@ -86,6 +87,9 @@ def load_distributed(folder: Path)-> dict[str, Tensor]:
     "The weights in a distributed checkpoint, whole"
     try: nested = _read(folder)
     except (OSError, MemoryError): raise
+    except CheckpointException as e:                    # a BaseException, around the cause
+        cause = next((first_line(x) for x, _ in e.failures.values()), "a part cannot be read")
+        raise OpcmError(f"{folder}: cut short ({cause}); copy it again") from None
     except Exception as e:
         raise OpcmError(f"{folder}: not a distributed checkpoint of torch that can be read safely "
                         f"({first_line(e)}); copy it again, or, if you trust it: python -m torch."
