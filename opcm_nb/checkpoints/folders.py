@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ..basics.disk import OpcmError
 from .companions import TRAINING, named_folders, read_json, section
-from .formats import FORMATS, file_format, refusal
+from .formats import FORMATS, file_format, named_format, refusal
 
 # %% ../../nbs/checkpoints/12_folders.ipynb #edd8241f
 class WeightSet(NamedTuple):
@@ -121,6 +121,8 @@ def _in_parts(folder: Path, names: Collection[str])-> str:
     return ""
 
 # %% ../../nbs/checkpoints/12_folders.ipynb #2a038abd
+_NO_MODEL = ("empty", "text", "html", "xml", "unknown", "npy", "lfs")     # may lie anywhere
+
 def no_weights(folder: Path)-> OpcmError:
     "The error for a folder without weights at its top: what is there, and what to give instead"
     names = {p.name for p in folder.iterdir()}
@@ -133,10 +135,11 @@ def no_weights(folder: Path)-> OpcmError:
         return OpcmError(f"{folder}: several files of weights ({', '.join(lone[:5])}); "
                          f"give the one you mean, as {folder}/{lone[0]}")
     if inner := inner_folders(folder):
-        return OpcmError(f"{folder}: its weights lie in {', '.join(inner[:5])}; give that folder, "
+        return OpcmError(f"{folder}: its weights lie in {', '.join(inner[:5])}; give one folder, "
                          f"as {folder}/{inner[0]}")
-    for path in sorted(p for p in folder.iterdir() if p.suffix != ".json"):
-        if (kind := file_format(path)) in FORMATS and kind != "empty": return refusal(path, kind)
+    for path in sorted(folder.iterdir()):
+        kind = named_format(path.name) or file_format(path)
+        if kind in FORMATS and kind not in _NO_MODEL: return refusal(path, kind)
     return OpcmError(f"{folder}: not a checkpoint folder: no model.safetensors, no other file of "
                      f"weights ({', '.join(WEIGHTS)})")
 

@@ -39,7 +39,10 @@ FORMATS = dict(
     empty=Format("an empty file", _AGAIN),
     lfs=Format("a Git LFS pointer, not the weights", "git lfs pull in its repository fetches them"),
     html=Format("a web page, not weights", _AGAIN), xml=Format("an XML text, not weights", _AGAIN),
-    text=Format("a JSON text, not weights", _AGAIN),
+    text=Format("a text, not weights", "give the weights or their folder, or " + _AGAIN),
+    unknown=Format("no weights in a format that is known", "give another file, or " + _AGAIN),
+    misnamed=Format("a zip archive, as PyTorch writes them, under the name of safetensors",
+                    "rename it to {stem}.bin"), orbax=Format("a JAX checkpoint", _OTHERWISE),
     tensorflow=Format("TensorFlow weights", _OLD_FRAMEWORK.format(package="tensorflow", kind="tf")),
     flax=Format("Flax weights", _OLD_FRAMEWORK.format(package="flax", kind="flax")),
     keras=Format("a Keras model (TensorFlow, HDF5)", "export its weights as safetensors, by the "
@@ -66,7 +69,7 @@ _BYTES = ((0, b"version https://git-lfs", "lfs"), (0, b"\x89HDF", "keras"), (0, 
 _NAMES = {r"tf_model.*\.h5(\.index\.json)?$": "tensorflow", r"\.(h5|hdf5|keras)$": "keras",
           r"\.msgpack(\.index\.json)?$": "flax", r"\.onnx(_data|\.data)?$": "onnx",
           r"\.(mlmodelc?|mlpackage)$": "coreml", r"\.(engine|plan)$": "tensorrt",
-          r"\.tflite$": "tflite",
+          r"\.tflite$": "tflite", r"^(_checkpoint_metadata|manifest\.ocdbt)$": "orbax",
           r"^saved_model\.pb$|\.data-\d{5}-of-\d{5}$|\.ckpt.*\.(index|meta)$": "savedmodel",
           r"^openvino.*\.(xml|bin)$": "openvino", r"\.pdparams$": "paddle", r"\.ot$": "rust",
           r"\.npz$": "npz", r"\.npy$": "npy", r"\.gguf$": "gguf", r"\.pte$": "executorch",
@@ -96,23 +99,31 @@ def _by_bytes(head: bytes # of a file, at least its first half kilobyte
     start = head.lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")): return "html"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 30: return "safetensors"
-    if start.startswith(b'{"'): return "text"
     if re.match(rb"[\x01-\x20]\0\0\0.\0\w+Spec\0", head): return "ctranslate2"
     return next((kind for at, mark, kind in _BYTES if head[at:at + len(mark)] == mark), "")
+
+def _is_text(head: bytes)-> bool:
+    try: words = head[:-4].decode() if len(head) > 500 else head.decode()   # a letter may be cut
+    except UnicodeDecodeError: return False
+    return all(c.isprintable() or c.isspace() for c in words)
 
 # %% ../../nbs/checkpoints/04_formats.ipynb #f3cd6e1d
 def file_format(path: Path)-> str: # key of `FORMATS`, or "safetensors", "pickle", "gguf"
     "What a file is: by its first bytes, then by its name"
     try:
         with open(path, "rb") as f: head = f.read(512)
-    except OSError: head = b"?"             # whoever reads the file says what is wrong with it
+    except OSError: return "safetensors" if path.suffix == ".safetensors" else "pickle"
     name = named_format(path.name).replace("archive", "")     # checkpoint.tar is often a pickle
-    if head.startswith(b"PK\x03\x04"): return name or _zipped(path)
+    if head.startswith(b"PK\x03\x04"):
+        kind = name or _zipped(path)
+        return "misnamed" if kind == "pickle" and path.suffix == ".safetensors" else kind
     kind = _by_bytes(head)
     if kind == "keras" and name == "tensorflow" or kind == "xml" and name == "openvino": return name
     if kind or name: return kind or name
     if path.suffix == ".bin" and path.with_suffix(".xml").exists(): return "openvino"
-    return "safetensors" if path.suffix == ".safetensors" else "pickle"
+    if path.suffix == ".safetensors": return "safetensors"
+    if head.startswith(b"\x80"): return "pickle"
+    return "text" if _is_text(head) else "unknown"
 
 # %% ../../nbs/checkpoints/04_formats.ipynb #ed6fb4ea
 def refusal(path: Path, kind: str # key of `FORMATS`
@@ -132,14 +143,16 @@ def check_format(path: Path)-> str: # safetensors, pickle or gguf
 
 # %% ../../nbs/checkpoints/04_formats.ipynb #0cdd5ab5
 _NARROW = re.compile(r"(torch\.)?(float[468]|F[468]_|E8M0|F4$)", re.I)
-_INTEGER = re.compile(r"(torch\.u?int|[UI]\d)", re.I)
-_PACKED = re.compile(r"(^|[._])(q?weight|packed|qdata|_data|W_q|codes|blocks|indices)$")
+_INTEGER = re.compile(r"(torch\.u?int|[UI])(8|16|32)$")
+_PACKED = re.compile(r"(^|[._])(q?weight|packed|qdata|_data|W_q|codes|blocks)$")
 
-def quantised_tensor(entries: dict[str, tuple[str, tuple[int, ...]]] # name -> dtype, shape
+def quantised_tensor(entries: dict[str, tuple[str, tuple[int, ...]]], # name -> dtype, shape
+                     configured: bool = False # a configuration says that some are quantised
                     )-> str:
     "Name of a tensor that holds rounded weights; empty where there is none"
+    packed = lambda n: configured or _PACKED.search(n)
     return next((n for n, (dtype, shape) in entries.items() if _NARROW.match(dtype) or
-                 _INTEGER.match(dtype) and len(shape) > 1 and _PACKED.search(n)), "")
+                 _INTEGER.match(dtype) and len(shape) > 1 and packed(n)), "")
 
 # %% ../../nbs/checkpoints/04_formats.ipynb #007cac7b
 _SIGNS = dict(absmax="bitsandbytes", SCB="bitsandbytes", qzeros="GPTQ or AWQ", q_perm="EXL2",
@@ -164,19 +177,19 @@ def check_quantised(source: str, entries: dict[str, tuple[str, tuple[int, ...]]]
                     original: str = "" # model that the card names as the one from before
                    ):
     "Refuse rounded weights: what they were made from is the base, or the expert"
-    name = quantised_tensor(entries)
+    name = quantised_tensor(entries, bool(quantisation(config, [])))
     if not name: return
     method = quantisation(config, entries)
     kind, cls = f"{method}: " if method else "", model_class(config) or "AutoModel"
     instead = f"; its card names {original} as its base" if original else ""
     undo = ""
-    if method in _UNDONE:
+    if method in _UNDONE and not source.endswith("in memory"):
         before, after = _UNDONE[method]
         undo = (""", or make one of these rounded weights: """
                 """python -c "import transformers as t; """
                 f"""t.{cls}.from_pretrained('{source}'{before}){after}.save_pretrained('NEW')\"""")
-    raise OpcmError(f"{source}: quantised ({kind}{name} is {entries[name][0]}), and rounded weights "
-                    "cannot be merged; give the model in full precision (an adapter trained on "
+    raise OpcmError(f"{source}: quantised ({kind}{name} is {entries[name][0]}), and rounded "
+                    "weights cannot be merged; give the model in full precision (an adapter trained on "
                     f"quantised weights is added to a state of that){instead}{undo}")
 
 # %% ../../nbs/checkpoints/04_formats.ipynb #3f74a7e5

@@ -63,6 +63,7 @@ def _transformers_model(path: Path)-> tuple[nn.Module, dict]: # without storage;
     with torch.device("meta"): model = AutoModelForCausalLM.from_config(config)
     return model, load_gguf_checkpoint(path, return_tensors=True, model_to_load=model)["tensors"]
 
+# %% ../../nbs/checkpoints/14_gguf_files.ipynb #74554281
 def load_gguf(path: Path)-> GGUFTensors:
     "The weights of a GGUF file under transformers' names"
     reader = _open_gguf(path)

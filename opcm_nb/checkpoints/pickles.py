@@ -98,6 +98,9 @@ def find_state_dict(d: Mapping, # what a file or a caller gave
                    )-> dict[str, Tensor]:
     "The innermost mapping of names to tensors; loose tensors beside a nested one are not weights"
     while (inner := _nested(d, source)) is not None: d = inner
+    if packed := next((k for k in d if str(k).endswith("_packed_params")), None):
+        raise OpcmError(f"{source}: quantised ({packed} is packed by torch.ao), and rounded "
+                        "weights cannot be merged; give the model in full precision")
     weights = {k: x for k, x in _tensors(d).items() if k != "n_averaged"}
     if not weights: raise OpcmError(f"{source}: no tensors found (keys: {list(d)[:5]}); "
                                     "expected a state dict, possibly under 'state_dict'")
@@ -141,6 +144,8 @@ _UNREAD = {"argparse": "Namespace", "pathlib": _PATHS, "pathlib._local": _PATHS,
            "speechbrain.utils.epoch_loop": "EpochCounter",
            "transformers.training_args": "TrainingArguments OptimizerNames ParallelMode",
            "transformers.trainer_utils": "HubStrategy IntervalStrategy SchedulerType SaveStrategy"}
+
+# %% ../../nbs/checkpoints/03_pickles.ipynb #cd9eb8ae
 _DICTS = {"collections": "defaultdict", "easydict": "EasyDict", "addict.addict": "Dict",
           "munch": "Munch", "box.box": "Box", "yacs.config": "CfgNode",
           "detectron2.config.config": "CfgNode", "fvcore.common.config": "CfgNode",
