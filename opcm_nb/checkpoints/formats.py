@@ -142,7 +142,7 @@ def check_format(path: Path)-> str: # safetensors, pickle or gguf
     return kind
 
 # %% ../../nbs/checkpoints/04_formats.ipynb #0cdd5ab5
-_NARROW = re.compile(r"(torch\.)?(float[468]|F[468]_|E8M0|F4$)", re.I)
+_NARROW = re.compile(r"torch\.float[468]_|F[468]_|F4$")
 _INTEGER = re.compile(r"(torch\.u?int|[UI])(8|16|32)$")
 _PACKED = re.compile(r"(^|[._])(q?weight|packed|qdata|_data|W_q|codes|blocks)$")
 
