@@ -97,7 +97,7 @@ def inner_folders(folder: Path)-> list[str]:
 def components(folder: Path)-> list[str]:
     "Components of a diffusers pipeline that hold weights"
     parts = read_json(folder / "model_index.json", {})
-    if not isinstance(parts, dict): return []
+    if not isinstance(parts, dict) or not parts: return []
     return [name for name in inner_folders(folder) if isinstance(parts.get(name), list)]
 
 # %% ../../nbs/checkpoints/12_folders.ipynb #90f22bb7
@@ -109,6 +109,8 @@ def _in_parts(folder: Path, names: Collection[str])-> str:
         if missing := missing_shards(files):
             return (f"{len(missing)} of the shards are missing ({', '.join(missing[:3])}); "
                     "download them")
+    if any(n.endswith(".distcp") for n in names):
+        return "a distributed checkpoint without its file .metadata; copy the whole folder"
     if any(_ZERO.fullmatch(n) for n in names):
         scripts = [p for p in (folder, folder.parent) if (p / "zero_to_fp32.py").exists()]
         root = scripts[0] if scripts else folder

@@ -57,6 +57,7 @@ FORMATS = dict(
     paddle=Format("Paddle weights", _OTHERWISE), rust=Format("rust-bert weights", _OTHERWISE),
     ggml=Format("a GGML file, from before GGUF", _OTHERWISE),
     ctranslate2=Format("a CTranslate2 model", _COMPILED),
+    distcp=Format("a part of a distributed checkpoint", "give its folder, {folder}"),
     archive=Format("an archive", "unpack it and give the weights or the folder inside"))
 
 # %% ../../nbs/checkpoints/04_formats.ipynb #b6183f17
@@ -72,7 +73,7 @@ _NAMES = {r"tf_model.*\.h5(\.index\.json)?$": "tensorflow", r"\.(h5|hdf5|keras)$
           r"\.tflite$": "tflite", r"^(_checkpoint_metadata|manifest\.ocdbt)$": "orbax",
           r"^saved_model\.pb$|\.data-\d{5}-of-\d{5}$|\.ckpt.*\.(index|meta)$": "savedmodel",
           r"^openvino.*\.(xml|bin)$": "openvino", r"\.pdparams$": "paddle", r"\.ot$": "rust",
-          r"\.npz$": "npz", r"\.npy$": "npy", r"\.gguf$": "gguf", r"\.pte$": "executorch",
+          r"\.distcp$": "distcp", r"\.npz$": "npz", r"\.npy$": "npy", r"\.gguf$": "gguf", r"\.pte$": "executorch",
           r"\.(zip|tar|tgz|tar\.gz|nemo|7z|rar)$": "archive"}
 
 def named_format(name: str # of a file

@@ -91,4 +91,7 @@ def check_exact(base: Checkpoint)-> Checkpoint:
         raise OpcmError(f"{base.source}: quantised ({rounded}); a base must be in full precision, "
                         "or every merge lacks what was rounded off; give the safetensors weights "
                         "that this GGUF file was made from")
+    if isinstance(base.tensors, GGUFTensors) and base.folder is None:
+        note(f"{base.source}: a GGUF file has no configuration and tokenizer for transformers; put "
+             "those of the model beside an export")
     return base

@@ -38,7 +38,7 @@ def list_repo(repo: str # `owner/name`, optionally `@revision`
     "The files of a repository; nothing where the hub cannot be asked"
     repo_id, _, revision = repo.partition("@")
     if constants.HF_HUB_OFFLINE: return None
-    try: info = HfApi().model_info(repo_id, revision=revision or None)
+    try: info = HfApi().model_info(repo_id, revision=revision or None, timeout=10)
     except Exception: return None         # `snapshot_download` looks in the cache or says why
     card = getattr(info.card_data, "base_model", None) or ""
     models = card if isinstance(card, list) else [card]
