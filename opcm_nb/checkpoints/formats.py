@@ -72,8 +72,9 @@ _NAMES = {r"tf_model.*\.h5(\.index\.json)?$": "tensorflow", r"\.(h5|hdf5|keras)$
           r"\.(mlmodelc?|mlpackage)$": "coreml", r"\.(engine|plan)$": "tensorrt",
           r"\.tflite$": "tflite", r"^(_checkpoint_metadata|manifest\.ocdbt)$": "orbax",
           r"^saved_model\.pb$|\.data-\d{5}-of-\d{5}$|\.ckpt.*\.(index|meta)$": "savedmodel",
+          r"\.distcp$": "distcp",
           r"^openvino.*\.(xml|bin)$": "openvino", r"\.pdparams$": "paddle", r"\.ot$": "rust",
-          r"\.distcp$": "distcp", r"\.npz$": "npz", r"\.npy$": "npy", r"\.gguf$": "gguf", r"\.pte$": "executorch",
+          r"\.npz$": "npz", r"\.npy$": "npy", r"\.gguf$": "gguf", r"\.pte$": "executorch",
           r"\.(zip|tar|tgz|tar\.gz|nemo|7z|rar)$": "archive"}
 
 def named_format(name: str # of a file
@@ -190,8 +191,8 @@ def check_quantised(source: str, entries: dict[str, tuple[str, tuple[int, ...]]]
                 """python -c "import transformers as t; """
                 f"""t.{cls}.from_pretrained('{source}'{before}){after}.save_pretrained('NEW')\"""")
     raise OpcmError(f"{source}: quantised ({kind}{name} is {entries[name][0]}), and rounded "
-                    "weights cannot be merged; give the model in full precision (an adapter trained on "
-                    f"quantised weights is added to a state of that){instead}{undo}")
+                    "weights cannot be merged; give the model in full precision (an adapter "
+                    f"trained on quantised weights is added to a state of that){instead}{undo}")
 
 # %% ../../nbs/checkpoints/04_formats.ipynb #3f74a7e5
 def card_base(folder: Path # of a checkpoint
