@@ -16,10 +16,10 @@ from torch import nn
 from ..basics.disk import OpcmError, first_line
 from .checkpoint import Checkpoint
 from .companions import RECORD, read_json
-from .folders import is_distributed, model_folder, weight_files, weight_map
+from .layouts import is_distributed, model_folder, weight_files, weight_map
 from .formats import card_base, check_format, check_quantised, refusal
 from .gguf_files import load_gguf
-from .hub import HUB_ID, hub_folder
+from .repositories import HUB_ID, hub_folder
 from .pickles import find_state_dict, load_pickled, strip_wrappers
 from .tensorfiles import SafeTensors
 
