@@ -7,7 +7,7 @@ __all__ = ['strip_wrappers', 'find_state_dict', 'load_pickled']
 
 # %% ../../nbs/checkpoints/03_pickles.ipynb #19bdf568
 import re
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -98,6 +98,9 @@ def find_state_dict(d: Mapping, # what a file or a caller gave
                    )-> dict[str, Tensor]:
     "The innermost mapping of names to tensors; loose tensors beside a nested one are not weights"
     while (inner := _nested(d, source)) is not None: d = inner
+    if packed := next((k for k in d if str(k).endswith("_packed_params")), None):
+        raise OpcmError(f"{source}: quantised ({packed} is packed by torch.ao), and rounded "
+                        "weights cannot be merged; give the model in full precision")
     weights = {k: x for k, x in _tensors(d).items() if k != "n_averaged"}
     if not weights: raise OpcmError(f"{source}: no tensors found (keys: {list(d)[:5]}); "
                                     "expected a state dict, possibly under 'state_dict'")
@@ -108,40 +111,104 @@ class _Unread:
     "Stands for an object of a training checkpoint, whose contents and code are left alone"
     def __new__(cls, *args, **kw): return object.__new__(cls)
     def _ignore(self, *args, **kw): pass
-    __init__ = __setstate__ = __setitem__ = append = extend = _ignore
+    __init__ = __setstate__ = _ignore
 
-# command lines, paths, counters, numbers and arrays of numpy 1 and 2
-_UNREAD = ("argparse.Namespace", "pathlib.PosixPath", "pathlib.WindowsPath",
-           "pathlib._local.PosixPath", "pathlib._local.WindowsPath", "collections.defaultdict",
-           "builtins.int", "_codecs.encode", "numpy.ndarray", "numpy.dtype",
-           *(f"numpy.{core}.multiarray.{f}" for core in ("core", "_core")
-             for f in ("_reconstruct", "scalar")))
-_HARMLESS = [type(name, (_Unread,), dict(__module__=module))
-             for module, _, name in (x.rpartition(".") for x in _UNREAD)]
+class _Dict(_Unread):
+    "Stands for a dictionary of a class of its own: a plain one, which torch fills"
+    def __new__(cls, *args, **kw): return OrderedDict()
+
+class _List(_Unread):
+    "Stands for a sequence of a class of its own"
+    def __new__(cls, *args, **kw): return []
+
+def _stand_in(name: str, # of a class, with its module
+              kind: type = _Unread)-> type:
+    module, _, name = name.rpartition(".")
+    return type(name, (kind,), dict(__module__=module))
+
+# %% ../../nbs/checkpoints/03_pickles.ipynb #7291f11c
+# command lines, configurations, paths, times, counters, numbers and arrays of numpy 1 and 2
+_PATHS = "PosixPath WindowsPath PurePosixPath PureWindowsPath"
+_UNREAD = {"argparse": "Namespace", "pathlib": _PATHS, "pathlib._local": _PATHS, "uuid": "UUID",
+           "builtins": "int float str bool range slice frozenset", "_codecs": "encode",
+           "types": "SimpleNamespace", "typing": "Any", "decimal": "Decimal",
+           "datetime": "datetime date time timedelta timezone", "numpy": "ndarray dtype",
+           "numpy.core.multiarray": "_reconstruct scalar",
+           "numpy._core.multiarray": "_reconstruct scalar", "numpy._core.numeric": "_frombuffer",
+           "omegaconf.dictconfig": "DictConfig", "omegaconf.listconfig": "ListConfig",
+           "omegaconf.base": "ContainerMetadata Metadata SCMode",
+           "omegaconf.nodes": "AnyNode StringNode IntegerNode FloatNode BooleanNode EnumNode "
+                              "PathNode BytesNode",
+           "ml_collections.config_dict.config_dict": "ConfigDict FrozenConfigDict",
+           "mmengine.logging.history_buffer": "HistoryBuffer",
+           "speechbrain.utils.epoch_loop": "EpochCounter",
+           "transformers.training_args": "TrainingArguments OptimizerNames ParallelMode",
+           "transformers.trainer_utils": "HubStrategy IntervalStrategy SchedulerType SaveStrategy"}
+
+# %% ../../nbs/checkpoints/03_pickles.ipynb #cd9eb8ae
+_DICTS = {"collections": "defaultdict", "easydict": "EasyDict", "addict.addict": "Dict",
+          "munch": "Munch", "box.box": "Box", "yacs.config": "CfgNode",
+          "detectron2.config.config": "CfgNode", "fvcore.common.config": "CfgNode",
+          "mmengine.config.config": "ConfigDict", "mmcv.utils.config": "ConfigDict",
+          "pytorch_lightning.utilities.parsing": "AttributeDict",
+          "lightning.pytorch.utilities.parsing": "AttributeDict",
+          "lightning_fabric.utilities.data": "AttributeDict",
+          "lightning.fabric.utilities.data": "AttributeDict"}
+_KINDS = ((_Unread, _UNREAD), (_Dict, _DICTS), (_List, {"collections": "deque"}))
+_HARMLESS = [_stand_in(f"{module}.{name}", kind) for kind, modules in _KINDS
+             for module, names in modules.items() for name in names.split()]
 
 # %% ../../nbs/checkpoints/03_pickles.ipynb #f54d2843
-def _load(path: Path)-> Mapping:
-    with torch.serialization.safe_globals(_HARMLESS):
+def _load(path: Path, harmless: list[type] = _HARMLESS)-> Mapping:
+    with torch.serialization.safe_globals(harmless):
         try: return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
         except RuntimeError as e:
             if "mmap can only be used" not in str(e): raise
             return torch.load(path, map_location="cpu", weights_only=True)  # the format before 1.6
 
-def _objects(path: Path)-> str:
-    "The first objects in a pickle that are no weights, where torch can tell (before 1.6 it cannot)"
-    try: return f" ({', '.join(torch.serialization.get_unsafe_globals_in_checkpoint(path)[:3])})"
-    except Exception: return ""
+def _objects(path: Path)-> list[str]:
+    "The objects in a pickle that are no weights, where torch can tell (before 1.6 it cannot)"
+    try: return torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception: return []
 
+# %% ../../nbs/checkpoints/03_pickles.ipynb #7645d63f
+def _extraction(path: Path, names: list[str] # of its objects
+               )-> str:
+    "Python that takes the weights out of a file with objects, as far as its outline tells"
+    harmless = [*_HARMLESS, *map(_stand_in, names)]
+    try: outline = _load(path, harmless)
+    except Exception: outline = None
+    if isinstance(outline, _Unread): return "d.state_dict()"
+    if not isinstance(outline, Mapping): return ""
+    if any(isinstance(x, Tensor) for x in outline.values()):
+        return "{k: x for k, x in d.items() if isinstance(x, torch.Tensor)}"
+    key = next((k for k in (*_NESTS, *_AVERAGED, *_ALONE) if outline.get(k) is not None), None)
+    if key is None: return ""
+    return f"d[{key!r}]" if isinstance(outline[key], Mapping) else f"d[{key!r}].state_dict()"
+
+def _refuse_objects(path: Path)-> OpcmError:
+    names = _objects(path)
+    listed, words = f" ({', '.join(names[:3])})" if names else "", _extraction(path, names)
+    new = f"{path.with_suffix('')}-weights.pt"
+    command = (f""", or, if you trust it: python -c "import torch; d = torch.load('{path}', """
+               f"""'cpu', weights_only=False); torch.save({words}, '{new}')\"""")
+    return OpcmError(f"{path}: more than plain weights; it holds objects, which could be code"
+                     f"{listed}; save `model.state_dict()` alone{command if words else ''}")
+
+# %% ../../nbs/checkpoints/03_pickles.ipynb #c9c58979
 def load_pickled(path: Path)-> dict[str, Tensor]:
     "The state dict in a .pt, .pth or .bin file"
     try: d = _load(path)
     except FileNotFoundError: raise OpcmError(f"{path}: no such file") from None
     except Exception as e:
-        if "Weights only" in str(e):
-            raise OpcmError(f"{path}: more than plain weights; it holds objects, which could be "
-                            f"code{_objects(path)}; save `model.state_dict()` alone") from None
+        if "Weights only" in str(e): raise _refuse_objects(path) from None
         raise OpcmError(f"{path}: cut short, or no file of weights ({first_line(e)}); "
                         "copy it again") from None
     if not isinstance(d, Mapping):
         raise OpcmError(f"{path}: holds a {type(d).__name__}, not a state dict")
-    return strip_wrappers(find_state_dict(d, str(path)))
+    weights = strip_wrappers(find_state_dict(d, str(path)))
+    if not any(x.numel() for x in weights.values()):
+        raise OpcmError(f"{path}: its {len(weights)} tensors are empty, as DeepSpeed (ZeRO 3) "
+                        "leaves them; join the parts with python zero_to_fp32.py CHECKPOINT NEW "
+                        "and give NEW")
+    return weights

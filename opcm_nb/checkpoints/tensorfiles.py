@@ -79,6 +79,13 @@ def spec(self:SafeTensors, name: str)-> Spec:
                         "weight; look where the file comes from")
     return Spec(shape, DTYPES[code])
 
+# %% ../../nbs/checkpoints/00_tensorfiles.ipynb #bae729a0
+@patch
+def entries(self:SafeTensors)-> dict[str, tuple[str, tuple[int, ...]]]:
+    "Dtype code and shape of every tensor, those of quantised weights as well"
+    slices = {name: f.get_slice(name) for name, (_, f) in self._files.items()}
+    return {name: (x.get_dtype(), tuple(x.get_shape())) for name, x in slices.items()}
+
 # %% ../../nbs/checkpoints/00_tensorfiles.ipynb #8691e2f5
 @patch
 def _begin(self:SafeTensors, name: str)-> int:

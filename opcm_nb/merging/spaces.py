@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..basics.disk import OpcmError
 from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.gguf_files import check_exact
 from ..checkpoints.loading import open_checkpoint, recorded
 from .base import checked_device, weights_manifest
 from .lora import Adapters, adapters_manifest
@@ -25,7 +26,7 @@ def new_stream(base, rule: Rule, device="cpu", lora: bool = False, # of adapters
     "What a stream begins with; wrong settings are refused before anything is made"
     if not lora:
         checked_device(device)
-        base = open_checkpoint(base)
+        base = check_exact(open_checkpoint(base))
         return base, weights_manifest(base, rule, **settings)
     names = [name for name, value in settings.items() if value and name != "progress"]
     if names: raise ValueError(f"a stream of adapters takes no {', '.join(names)}")
