@@ -23,10 +23,11 @@ class Reader(NamedTuple):
     spec: Spec
     rows: Callable[[slice], Tensor]
     stored: tuple[str, ...] # tensors that it is read from
+    plain: bool = False # whether it is one of them as it is
 
 def whole(ckpt: Checkpoint, name: str)-> Reader:
     "A tensor as it is stored"
-    return Reader(ckpt.specs[name], lambda rows: ckpt.read(name, rows), (name,))
+    return Reader(ckpt.specs[name], lambda rows: ckpt.read(name, rows), (name,), True)
 
 def _shaped(spec: Spec, dim: int, size: int)-> Spec:
     return spec._replace(shape=(*spec.shape[:dim], size, *spec.shape[dim + 1:]))

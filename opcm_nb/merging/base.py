@@ -14,7 +14,8 @@ import torch
 from tqdm import tqdm
 
 from ..basics.disk import OpcmError, first_line
-from ..checkpoints.checkpoint import Checkpoint, Digest, content_hash, prefixes
+from ..checkpoints.checkpoint import Checkpoint, Digest, content_hash, prefixes, selects
+from ..checkpoints.counterparts import POLICIES
 from ..checkpoints.layers import Layer, classify
 from .heads import about_heads
 from ..rules.core import Rule
@@ -54,7 +55,7 @@ def base_hashes(base: Checkpoint, only: str, exclude: str = "", progress: bool =
     "Content hash of what is merged, and of the rest; what is merged must be finite"
     merged, digests = set(base.parameters(only, exclude)), {}
     for p in prefixes(exclude):
-        if not any(n.startswith(p) for n in base.specs):
+        if not any(selects((p,), n) for n in base.specs):
             raise OpcmError(f"{base.source}: no tensor starts with {p!r}, so it cannot be excluded")
     names = [n for n in base.specs if n not in base.aliases]
     for n in tqdm(names, desc="base", disable=not progress):
@@ -68,21 +69,24 @@ def base_hashes(base: Checkpoint, only: str, exclude: str = "", progress: bool =
         digests[n] = str(digest)
     if not merged:
         also = f" and not with {exclude}" if exclude else ""
-        raise OpcmError(f"{base.source}: no floating-point tensor starts with {only!r}{also}")
+        raise OpcmError(f"{base.source}: no parameter starts with {only!r}{also}")
     return dict(hash=content_hash({n: d for n, d in digests.items() if n in merged}),
                 rest=content_hash({n: d for n, d in digests.items() if n not in merged}))
 
 # %% ../../nbs/merging/06_base.ipynb #7acd0bf9
 def weights_manifest(base: Checkpoint, rule: Rule, pre: str = "", only: str = "",
                      exclude: str = "", dtype: str | None = None, tangent: bool = False,
-                     progress: bool = False)-> dict:
+                     progress: bool = False, vocabulary: str = "common")-> dict:
     "The manifest of a stream that has not begun; settings are checked before the base is read"
     dtype = dtype or wide_enough(base, only, exclude)
     float_dtype(dtype)
     if pre: make_prestep(pre)
+    if vocabulary not in POLICIES:
+        raise ValueError(f"vocabulary must be one of {', '.join(POLICIES)}, got {vocabulary}")
     hashes = base_hashes(base, only, exclude, progress)
     return dict(base=dict(source=base.source, revision=base.revision, **hashes),
                 only=only, exclude=exclude, pre=pre, dtype=dtype, tangent=tangent,
+                vocabulary=vocabulary,
                 **about_heads(base, only, exclude),
                 rule=dict(name=rule.name, settings=rule.settings(), keeps=rule.keeps),
                 totals=dict(t=0, sum_norm=0., squares={}), arrivals=[])

@@ -139,6 +139,7 @@ def create(cls:ContinualMerger, base, # the model that every expert was fine-tun
            max_memory=None, # such as 2GB, for what is worked on; half of what is free when left out
            tangent: bool = False, # the experts were fine-tuned in tangent space, see `tangent`
            lora: bool = False, # of LoRA adapters alone, merged in the space that they span
+           vocabulary: str = "common", # of experts with more or fewer tokens: common rows, or strict
            overwrite: bool = False, # replace an existing state
            progress: bool = False, # show a bar
            **settings # of the rule
@@ -146,7 +147,8 @@ def create(cls:ContinualMerger, base, # the model that every expert was fine-tun
     "Start a stream: no expert merged yet"
     rule, budget = make_rule(rule, **settings), Budget(max_memory)
     base, manifest = new_stream(base, rule, device, lora, pre=pre, only=only, exclude=exclude,
-                                dtype=dtype, tangent=tangent, progress=progress)
+                                dtype=dtype, tangent=tangent, progress=progress,
+                                vocabulary=vocabulary)
     if state is None: state = MemoryState
     state = state(manifest) if callable(state) else StateFolder.create(state, manifest, overwrite)
     return cls(state, open_space(state, base, rule, device, budget))
