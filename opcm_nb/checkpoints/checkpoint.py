@@ -121,6 +121,7 @@ _CONSTANT = {r"inv_freq": lambda s: len(s) == 1,                              # 
              r"(cos|sin)_cached": lambda s: len(s) >= 2,
              r"(attn|attention)\.bias": lambda s: len(s) == 4 and s[:2] == (1, 1) and s[2] == s[3],
              r"masked_bias": lambda s: prod(s) == 1,
+             r"embed_positions\.weights": lambda s: len(s) == 2,               # sinusoids
              r"(position|token_type)_ids": lambda s: len(s) in (1, 2),
              r"num_batches_tracked": lambda s: prod(s) == 1,
              r"relative_position_index": lambda s: len(s) == 2,
@@ -154,6 +155,7 @@ EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings?|tok_embeddings
 HEAD = re.compile(r"(^|\.)(lm_head|embed_out|proj_out|vocab_projector|generator_lm_head|lm_loss|"
                   r"(predictions|lm_head)\.decoder)\.weight$|^output\.weight$")
 SHARED = re.compile(r"^(model\.)?(shared|(encoder|decoder)\.embed_tokens)\.weight$")
+_BIAS = re.compile(r"^(.*(?:predictions|lm_head))\.decoder\.bias$")         # of BERT's head
 
 @patch
 def ties_head(self:Checkpoint)-> bool:
@@ -170,7 +172,9 @@ def twins(self:Checkpoint)-> list[tuple[str, str]]: # what may be a copy, of wha
     shared = list(filter(SHARED.search, embeddings))
     nearest = lambda n: max(embeddings, key=lambda e: len(os.path.commonprefix([n, e])))
     heads = [n for n in names if HEAD.search(n)] if embeddings and self.ties_head() else []
-    return [*((n, shared[0]) for n in shared[1:]), *((n, nearest(n)) for n in heads)]
+    biases = [(m[0], f"{m[1]}.bias") for m in map(_BIAS.search, names) if m]
+    return [*((n, shared[0]) for n in shared[1:]), *((n, nearest(n)) for n in heads),
+            *((copy, n) for copy, n in biases if n in names)]
 
 @patch
 def copies(self:Checkpoint)-> list[tuple[str, str]]: # copy, what it is a copy of

@@ -108,10 +108,12 @@ def cover(names: list[str], others: list[str], start: str = "")-> list[str]:
             for p in ([key] if key in group else cover(group, others, key))]
 
 def command(base: Checkpoint, only: str = "", exclude: str = "")-> str:
-    "How a state of a part is created"
-    flags = {"--only": only, "--exclude": exclude}
-    words = [f"{flag} {shlex.quote(text)}" for flag, text in flags.items() if text]
-    return " ".join(["opcm_create", shlex.quote(base.source), "STATE", *words])
+    "The settings of a state that merges a part, and the command that creates it"
+    chosen = {k: text for k, text in dict(only=only, exclude=exclude).items() if text}
+    settings = ", ".join(f"{k}={text!r}" for k, text in chosen.items())
+    if base.source.endswith("in memory"): return settings
+    flags = " ".join(f"--{k} {shlex.quote(text)}" for k, text in chosen.items())
+    return f"{settings} (opcm_create {shlex.quote(base.source)} STATE {flags})"
 
 def without(base: Checkpoint, names: list[str], only: str, exclude: str)-> str:
     "The command that leaves some parameters of a base out of the merge"
@@ -119,9 +121,9 @@ def without(base: Checkpoint, names: list[str], only: str, exclude: str)-> str:
     heads = [h for h in head_prefixes(merged, base.config) if any(n.startswith(h) for n in names)]
     names = [n for n in names if not n.startswith(tuple(heads))]
     parts = [*heads, *cover(names, [n for n in merged if n not in names])]
-    if len(parts) > 12: return "leave them out with exclude= (--exclude at opcm_create)"
+    if len(parts) > 12: return "leave out what differs by design with exclude= (--exclude)"
     text = ",".join([*prefixes(exclude), *parts])
-    return f"what is different by design is left out by {command(base, only, text)}"
+    return f"leave out what differs by design with {command(base, only, text)}"
 
 # %% ../../nbs/checkpoints/13_counterparts.ipynb #e47437c2
 def _resave(base: Checkpoint, expert: Checkpoint)-> str:
@@ -163,9 +165,10 @@ def refuse_extras(self:Alignment, merged: list[str], only: str, exclude: str):
     "Where an expert has more than the base, inside the part that is merged"
     within = lambda n: (not only or selects(prefixes(only), n))
     unwanted = lambda *names: any(selects(prefixes(exclude), n) for n in names)
+    outside = {n for p, n in self.shelf.places.items()
+               if not p.names[0].startswith(self.prefix[1])}             # another tower, a head
     inside = {n: s for n, s in self.extras().items() if within(n) and not unwanted(n, s)
-              and s not in self.expert.aliases
-              and self.shelf_name(s).startswith(self.prefix[1])}
+              and s not in outside and s not in self.expert.aliases}
     if not inside: return
     if heads := [s for s in inside.values() if HEAD.search(s) and self.base.ties_head()]:
         raise OpcmError(f"{self.expert.source}: {few(heads)} differs from its embedding, and the "
@@ -173,15 +176,9 @@ def refuse_extras(self:Alignment, merged: list[str], only: str, exclude: str):
                         "(model.tie_weights()), or save the base with tie_word_embeddings=False "
                         "and both tensors")
     part = cover(merged, list(inside))
-    remedy = ("merge what both have: " + command(self.base, ",".join(part), exclude)
-              if len(part) <= 12 else "merge what both have with only= (--only at opcm_create)")
+    part = command(self.base, ",".join(part), exclude) if len(part) <= 12 else "only= (--only)"
     raise OpcmError(f"{self.expert.source}: has {few(inside.values())}, which the base lacks; "
-                    f"{remedy}")
-
-@patch
-def shelf_name(self:Alignment, stored: str)-> str:
-    "What the model of an expert calls a stored tensor"
-    return next(p.names[0] for p, n in self.shelf.places.items() if n == stored)
+                    f"merge what both have with {part}")
 
 # %% ../../nbs/checkpoints/13_counterparts.ipynb #06afd5cb
 @patch
