@@ -43,7 +43,7 @@ class Place(NamedTuple):
     parts: int = 1
     dim: int = 0
     axes: tuple[int, int] | None = None # that are swapped
-    other: str = "" # a conversion that does more
+    conversion: str = "" # one that does more
 
 # %% ../../nbs/checkpoints/09_names.ipynb #59bd4c01
 def _place(new: str, pattern: str, index: int, step # a WeightConverter
@@ -63,7 +63,7 @@ def _place(new: str, pattern: str, index: int, step # a WeightConverter
         return Place(tuple(new.replace(targets[0], t, 1) for t in targets), dim=last.dim)
     if kinds == ["Transpose"] and not last.check_dims:
         return Place((new,), axes=(last.dim0, last.dim1))
-    return Place((new,), index, part, other=" and ".join(kinds))
+    return Place((new,), index, part, conversion=" and ".join(kinds))
 
 # %% ../../nbs/checkpoints/09_names.ipynb #7d6a621c
 def _in_order(name: str)-> list:
@@ -78,10 +78,11 @@ def places(names, # of tensors in a file
     renamings, steps = transforms(model) if hasattr(model, "base_model_prefix") else ([], [])
     if not (renamings or steps): return {Place((c,)): n for c, n in spelled.items()}
     core = importlib.import_module("transformers.core_model_loading")
-    known, stacks, result = model.state_dict(), defaultdict(int), {}
+    memory = model.state_dict()
+    stacks, result = defaultdict(int), {}
     for c in sorted(spelled, key=_in_order):
         new, pattern = core.rename_source_key(c, renamings, steps)
-        if new not in known and c in known: new, pattern = c, None       # named as in memory
+        if new not in memory and c in memory: new, pattern = c, None       # named as in memory
         step = next((s for s in steps if pattern in s.source_patterns), None)
         place = _place(new, pattern, stacks[new, pattern], step) if step else Place((new,))
         stacks[new, pattern] += 1

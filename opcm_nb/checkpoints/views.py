@@ -53,7 +53,8 @@ def joined(xs: list[Reader], dim: int)-> Reader:
     sizes = [x.spec.shape[dim] for x in xs]
     def read(rows):
         if dim: return torch.cat([x.rows(rows) for x in xs], dim)
-        (a, b, _), begin, parts = rows.indices(sum(sizes)), 0, []
+        a, b, _ = rows.indices(sum(sizes))
+        begin, parts = 0, []
         for x, n in zip(xs, sizes):
             part = slice(max(a - begin, 0), min(b - begin, n))
             if part.start < part.stop: parts.append(x.rows(part))
@@ -80,9 +81,10 @@ def extended(x: Reader, base: Reader)-> Reader:
     "As many rows as the base has: the common ones, then the base's own"
     common, size = min(x.spec.shape[0], base.spec.shape[0]), base.spec.shape[0]
     dtype = torch.promote_types(x.spec.dtype, base.spec.dtype)
-    x, rest = (section_of(y, 0, a, b - a) for y, a, b in ((x, 0, common), (base, common, size)))
-    cast = lambda y: Reader(y.spec._replace(dtype=dtype), lambda r: y.rows(r).to(dtype), y.stored)
-    return joined([cast(x), cast(rest)], 0)._replace(stored=x.stored)
+    def piece(y, begin, end):
+        y = section_of(y, 0, begin, end - begin)
+        return y._replace(spec=y.spec._replace(dtype=dtype), rows=lambda r: y.rows(r).to(dtype))
+    return joined([piece(x, 0, common), piece(base, common, size)], 0)._replace(stored=x.stored)
 
 # %% ../../nbs/checkpoints/12_views.ipynb #d869c18a
 class Shelf:
@@ -96,7 +98,7 @@ class Shelf:
     def at(self, place: Place)-> Reader | None: # nothing if it is not there, or in no known form
         "What lies at a place"
         if place in self.places: return whole(self.ckpt, self.places[place])
-        xs = [None if place.other else self.model_tensor(n) for n in place.names]
+        xs = [None if place.conversion else self.model_tensor(n) for n in place.names]
         if None in xs: return None
         x = xs[0] if len(xs) == 1 else joined(xs, place.dim)
         if place.axes: x = swapped(x, *place.axes)
@@ -122,7 +124,7 @@ def model_tensor(self:Shelf, name: str)-> Reader | None:
     "A tensor of the model in memory"
     if (plain := Place((name,))) in self.places: return whole(self.ckpt, self.places[plain])
     at = {p: whole(self.ckpt, self.places[p]) for p in self.names.get(name, ())}
-    if not at or any(p.other for p in at): return None
+    if not at or any(p.conversion for p in at): return None
     first = next(iter(at))
     if len(first.names) > 1:
         return self.part(at[first], first.names.index(name), len(first.names), first.dim)
