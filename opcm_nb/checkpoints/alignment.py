@@ -35,10 +35,12 @@ def voted_prefix(names: list[str], expert_names, # of the base; of the expert
     best = sorted(way for way, hits in ways.items() if hits == most)
     if most <= direct: return "", ""
     if len(best) > 1:
-        example = next(n for n in names if n not in expert_names)
-        answers = " or ".join(more + example.removeprefix(less) for less, more in best[:3])
-        raise OpcmError(f"{source}: the base's {example} may be {answers} of this expert; "
-                        "give that part alone")
+        parts = [less for less, _ in best if less]
+        if parts: raise OpcmError(f"{source}: may be {' or '.join(parts[:3])} of the base; create "
+                                  "the state of that part alone with only= (--only)")
+        n = next(n for n in names if n not in expert_names)
+        raise OpcmError(f"{source}: the base's {n} may be {' or '.join(p + n for _, p in best[:3])} "
+                        "of this expert; give that part alone")
     return best[0]
 
 # %% ../../nbs/checkpoints/13_alignment.ipynb #22918667

@@ -155,8 +155,8 @@ def counterpart(base: Checkpoint, expert: Checkpoint,
     if rows and vocabulary == "strict":
         n, (number, size) = next(iter(rows.items()))
         raise OpcmError(f"{expert.source}: {n} has {number} rows, the base {size}, and this state "
-                        "is strict about vocabularies; a state with vocabulary='common' (--vocabulary "
-                        "common at opcm_create) merges the common rows")
+                        "is strict about vocabularies; a state with vocabulary='common' "
+                        "(--vocabulary common at opcm_create) merges the common rows")
     readers = a.selected(only, exclude)
     readers |= {n: extended(readers[n], whole(base, n)) for n in rows}
     a.readers |= readers
