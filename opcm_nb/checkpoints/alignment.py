@@ -126,6 +126,7 @@ def cover(names: list[str], kept: list[str], start: str = "")-> list[str]:
     return [p for key, group in parts.items()
             for p in ([key] if key in group else cover(group, kept, key))]
 
+# %% ../../nbs/checkpoints/13_alignment.ipynb #e0864c2d
 def command(base: Checkpoint, only: str = "", exclude: str = "")-> str:
     "The settings of a state that merges a part, and the command that creates it"
     chosen = {k: text for k, text in dict(only=only, exclude=exclude).items() if text}

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cached_property
 from math import prod
 from pathlib import Path
 
@@ -49,13 +48,14 @@ class Checkpoint:
             self.specs[name] = self.tensors.spec(name) if lazy else self._examine(name, storages)
         for copy, name in self.copies(): self.aliases.setdefault(copy, name)
 
-    @cached_property
-    def config(self)-> dict:
-        "What config.json, or the module in memory, says; empty where there is none"
-        config = getattr(self.module, "config", None)
-        if hasattr(config, "to_dict"): config = config.to_dict()
-        else: config = self.folder and read_json(self.folder / "config.json")
-        return config if isinstance(config, dict) else {}
+# %% ../../nbs/checkpoints/01_checkpoint.ipynb #53c3a2b4
+@patch(as_prop=True)
+def config(self:Checkpoint)-> dict:
+    "What config.json, or the module in memory, says; empty where there is none"
+    config = getattr(self.module, "config", None)
+    if hasattr(config, "to_dict"): config = config.to_dict()
+    else: config = self.folder and read_json(self.folder / "config.json")
+    return config if isinstance(config, dict) else {}
 
 # %% ../../nbs/checkpoints/01_checkpoint.ipynb #d489c346
 @patch
@@ -164,6 +164,7 @@ def ties_head(self:Checkpoint)-> bool:
     ties = [part["tie_word_embeddings"] for part in parts if "tie_word_embeddings" in part]
     return any(ties) or not ties
 
+# %% ../../nbs/checkpoints/01_checkpoint.ipynb #b736ff06
 @patch
 def twins(self:Checkpoint)-> list[tuple[str, str]]: # what may be a copy, of what
     "Tensors that models of language tie: the output to the embedding, embeddings to each other"
@@ -176,6 +177,7 @@ def twins(self:Checkpoint)-> list[tuple[str, str]]: # what may be a copy, of wha
     return [*((n, shared[0]) for n in shared[1:]), *((n, nearest(n)) for n in heads),
             *((copy, n) for copy, n in biases if n in names)]
 
+# %% ../../nbs/checkpoints/01_checkpoint.ipynb #9b6766a1
 @patch
 def copies(self:Checkpoint)-> list[tuple[str, str]]: # copy, what it is a copy of
     "The twins that are equal bit for bit"

@@ -79,6 +79,7 @@ def refuse_types(self:Alignment, merged: list[str]):
                             f"{x.stored[0]} here; "
                             f"{without(self.base, [twin, n], '', '')}")
 
+# %% ../../nbs/checkpoints/14_counterparts.ipynb #85d780f3
 @patch
 def refuse_shapes(self:Alignment, merged: list[str], only: str, exclude: str):
     "Where parameters differ in shape"
