@@ -47,10 +47,14 @@ def voted_prefix(names: list[str], expert_names, # of the base; of the expert
 class Alignment:
     "The tensors of an expert at the places of the base's"
     def __init__(self, base: Checkpoint, expert: Checkpoint, merged: list[str],
-                 base_places: dict[Place, str], expert_places: dict[Place, str]): # -> stored name
+                 base_places: dict[Place, str], # place -> stored name
+                 expert_places: dict[Place, str]):
         self.base, self.expert = base, expert
         self.shelf = Shelf(expert, expert_places)
         self.at = {n: place for place, n in base_places.items()}
+        self.sizes = {place.names: 0 for place in base_places} # of stacks
+        for place in base_places:
+            if place.index is not None: self.sizes[place.names] += place.part == 0
         names = [m for n in merged for m in self.at[n].names]
         self.prefix, self.ambiguity = ("", ""), None
         try: self.prefix = voted_prefix(names, self.shelf.names, expert.source)
@@ -64,15 +68,20 @@ class Alignment:
             if reader: self.readers[n] = reader
         self.missing = [n for n in merged if n not in self.readers]
 
-    def rename(self, name: str)-> str:
-        "As the expert calls a tensor of the base's model"
-        less, more = self.prefix
-        if name in self.shelf.names or not name.startswith(less): return name
-        return more + name.removeprefix(less)
+# %% ../../nbs/checkpoints/13_alignment.ipynb #60bec8f1
+@patch
+def rename(self:Alignment, name: str)-> str:
+    "As the expert calls a tensor of the base's model"
+    less, more = self.prefix
+    if name in self.shelf.names or not name.startswith(less): return name
+    return more + name.removeprefix(less)
 
-    def look(self, name: str)-> Reader | None:
-        place = self.at[name]
-        return self.shelf.at(place._replace(names=tuple(map(self.rename, place.names))))
+@patch
+def look(self:Alignment, name: str)-> Reader | None:
+    "A tensor of the base, as the expert has it"
+    place = self.at[name]
+    new = place._replace(names=tuple(map(self.rename, place.names)))
+    return self.shelf.at(new, self.sizes[place.names])
 
 # %% ../../nbs/checkpoints/13_alignment.ipynb #d025708e
 @patch

@@ -150,8 +150,8 @@ def selected(self:Checkpoint, name: str, only: str = "", exclude: str = "")-> bo
     return not unwanted and (not wanted or any(selects(wanted, g) for g in group))
 
 # %% ../../nbs/checkpoints/01_checkpoint.ipynb #5b7d0dde
-EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings?|tok_embeddings|embed_in|shared)"
-                       r"\.weight$")
+EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings?|tok_embeddings|token_embedding|"
+                       r"tokens_embed|embed_in|embeddings|shared)\.weight$")
 HEAD = re.compile(r"(^|\.)(lm_head|embed_out|proj_out|vocab_projector|generator_lm_head|lm_loss|"
                   r"(predictions|lm_head)\.decoder)\.weight$|^output\.weight$")
 SHARED = re.compile(r"^(model\.)?(shared|(encoder|decoder)\.embed_tokens)\.weight$")

@@ -39,6 +39,10 @@ def refuse_missing(self:Alignment, merged: list[str], only: str, exclude: str):
         raise OpcmError(f"{source}: has none of the base's {len(merged)} parameters under a known "
                         f"name; the base's are {few(merged)}, this one's {few(names)}; an expert "
                         "is a fine-tuned copy of the base")
+    if any(map(HEAD.search, missing)) and self.expert.ties_head():
+        raise OpcmError(f"{source}: has one tensor for its output and its embedding, the base has "
+                        "two that differ; write the expert with tie_word_embeddings=False and both "
+                        f"tensors, or {without(self.base, missing, only, exclude)}")
     raise OpcmError(f"{source}: lacks {few(missing)} of the base; "
                     f"{without(self.base, missing, only, exclude)}")
 

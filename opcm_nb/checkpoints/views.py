@@ -95,7 +95,8 @@ class Shelf:
         for place in places:
             for n in place.names: self.names.setdefault(n, []).append(place)
 
-    def at(self, place: Place)-> Reader | None: # nothing if it is not there, or in no known form
+    def at(self, place: Place, size: int = 0 # of the stack that it is in
+          )-> Reader | None: # nothing if it is not there, or in no known form
         "What lies at a place"
         if place in self.places: return whole(self.ckpt, self.places[place])
         xs = [None if place.conversion else self.model_tensor(n) for n in place.names]
@@ -103,7 +104,7 @@ class Shelf:
         x = xs[0] if len(xs) == 1 else joined(xs, place.dim)
         if place.axes: x = swapped(x, *place.axes)
         if place.index is not None:
-            if place.index >= x.spec.shape[0]: return None
+            if x.spec.shape[0] != size: return None         # a stack of other experts
             x = slice_of(x, place.index)
         return self.part(x, place.part, place.parts, place.dim)
 

@@ -69,7 +69,7 @@ def base_hashes(base: Checkpoint, only: str, exclude: str = "", progress: bool =
         digests[n] = str(digest)
     if not merged:
         also = f" and not with {exclude}" if exclude else ""
-        raise OpcmError(f"{base.source}: no parameter starts with {only!r}{also}")
+        raise OpcmError(f"{base.source}: no parameter begins with {only!r}{also}")
     return dict(hash=content_hash({n: d for n, d in digests.items() if n in merged}),
                 rest=content_hash({n: d for n, d in digests.items() if n not in merged}))
 
