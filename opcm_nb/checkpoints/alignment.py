@@ -23,24 +23,23 @@ from .views import Reader, Shelf, whole
 def voted_prefix(names: list[str], expert_names, # of the base; of the expert
                  source: str)-> tuple[str, str]: # what to take off the base's names, and to put on
     "How an expert calls the tensors of a base: the same, or with one prefix more or less"
-    direct = sum(n in expert_names for n in names)
-    ways = {}
-    for n in [n for n in names if n not in expert_names][:20]:
+    absent, ways = [n for n in names if n not in expert_names], {}
+    for n in absent[:20]:
         ways |= {("", e[:-len(n)]): 0 for e in expert_names if e.endswith("." + n)}
         ways |= {(n[:-len(e)], ""): 0 for e in expert_names if n.endswith("." + e)}
     for less, more in ways:
-        ways[less, more] = sum(n not in expert_names and n.startswith(less)
-                               and more + n.removeprefix(less) in expert_names for n in names)
+        renamed = (more + n.removeprefix(less) for n in absent if n.startswith(less))
+        ways[less, more] = sum(n in expert_names for n in renamed)
     most = max(ways.values(), default=0)
     best = sorted(way for way, hits in ways.items() if hits == most)
-    if most <= direct: return "", ""
+    if most <= len(names) - len(absent): return "", ""
     if len(best) > 1:
         parts = [less for less, _ in best if less]
         if parts: raise OpcmError(f"{source}: may be {' or '.join(parts[:3])} of the base; create "
                                   "the state of that part alone with only= (--only)")
-        n = next(n for n in names if n not in expert_names)
-        raise OpcmError(f"{source}: the base's {n} may be {' or '.join(p + n for _, p in best[:3])} "
-                        "of this expert; give that part alone")
+        answers = " or ".join(prefix + absent[0] for _, prefix in best[:3])
+        raise OpcmError(f"{source}: the base's {absent[0]} may be {answers} of this expert; give that part "
+                        "alone")
     return best[0]
 
 # %% ../../nbs/checkpoints/13_alignment.ipynb #22918667

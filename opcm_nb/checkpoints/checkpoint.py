@@ -153,9 +153,11 @@ def selected(self:Checkpoint, name: str, only: str = "", exclude: str = "")-> bo
 EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings?|tok_embeddings|token_embedding|"
                        r"tokens_embed|embed_in|embeddings|shared)\.weight$")
 HEAD = re.compile(r"(^|\.)(lm_head|embed_out|proj_out|vocab_projector|generator_lm_head|lm_loss|"
-                  r"(predictions|lm_head)\.decoder)\.weight$|^output\.weight$")
+                  r"output_projection|pred_layer\.proj|lm_head\.out_proj|"
+                  r"(predictions|lm_head|mlm_head|mlm_score|mmm_text_head|head)\.decoder)\.weight$|"
+                  r"^(output|decoder|head)\.weight$")
 SHARED = re.compile(r"^(model\.)?(shared|(encoder|decoder)\.embed_tokens)\.weight$")
-_BIAS = re.compile(r"^(.*(?:predictions|lm_head))\.decoder\.bias$")         # of BERT's head
+_BIAS = re.compile(r"^(.*(?:predictions|lm_head|m\w+_head))\.decoder\.bias$")
 
 @patch
 def ties_head(self:Checkpoint)-> bool:

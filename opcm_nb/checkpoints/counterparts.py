@@ -24,6 +24,21 @@ def _resave(base: Checkpoint, expert: Checkpoint)-> str:
     return (f"write both with one version of transformers: AutoModel.from_pretrained("
             f"{expert.source!r}).save_pretrained(FOLDER), and the same for {base.source}")
 
+def _embeds(ckpt: Checkpoint, shape: tuple[int, ...])-> bool:
+    return any(EMBEDDING.search(n) and spec.shape == shape for n, spec in ckpt.specs.items())
+
+# %% ../../nbs/checkpoints/14_counterparts.ipynb #e01a5d64
+@patch
+def refuse_tied_output(self:Alignment, only: str, exclude: str):
+    "Where the base's output differs from its embedding, and the expert has one tensor for both"
+    heads = [n for n in self.missing if HEAD.search(n)
+             and _embeds(self.expert, self.base.specs[n].shape)]
+    if heads and self.expert.ties_head():
+        raise OpcmError(f"{self.expert.source}: has one tensor for its output and its embedding, the base has "
+                        "two that differ; write the expert with tie_word_embeddings=False and both "
+                        f"tensors, or {without(self.base, self.missing, only, exclude)}")
+
+# %% ../../nbs/checkpoints/14_counterparts.ipynb #4a99e515
 @patch
 def refuse_missing(self:Alignment, merged: list[str], only: str, exclude: str):
     "Where an expert lacks parameters of the base"
@@ -39,10 +54,7 @@ def refuse_missing(self:Alignment, merged: list[str], only: str, exclude: str):
         raise OpcmError(f"{source}: has none of the base's {len(merged)} parameters under a known "
                         f"name; the base's are {few(merged)}, this one's {few(names)}; an expert "
                         "is a fine-tuned copy of the base")
-    if any(map(HEAD.search, missing)) and self.expert.ties_head():
-        raise OpcmError(f"{source}: has one tensor for its output and its embedding, the base has "
-                        "two that differ; write the expert with tie_word_embeddings=False and both "
-                        f"tensors, or {without(self.base, missing, only, exclude)}")
+    self.refuse_tied_output(only, exclude)
     raise OpcmError(f"{source}: lacks {few(missing)} of the base; "
                     f"{without(self.base, missing, only, exclude)}")
 
@@ -57,7 +69,9 @@ def refuse_extras(self:Alignment, merged: list[str], only: str, exclude: str):
     inside = {n: s for n, s in self.extras().items() if within(n) and not unwanted(n, s)
               and s not in outside and s not in self.expert.aliases}
     if not inside: return
-    if heads := [s for s in inside.values() if HEAD.search(s) and self.base.ties_head()]:
+    heads = [s for s in inside.values() if HEAD.search(s)
+             and _embeds(self.base, self.expert.specs[s].shape)]
+    if heads and self.base.ties_head():
         raise OpcmError(f"{self.expert.source}: {few(heads)} differs from its embedding, and the "
                         "base has one tensor for both; tie them in the expert "
                         "(model.tie_weights()), or save the base with tie_word_embeddings=False "
