@@ -38,8 +38,8 @@ def voted_prefix(names: list[str], expert_names, # of the base; of the expert
         if parts: raise OpcmError(f"{source}: may be {' or '.join(parts[:3])} of the base; create "
                                   "the state of that part alone with only= (--only)")
         answers = " or ".join(prefix + absent[0] for _, prefix in best[:3])
-        raise OpcmError(f"{source}: the base's {absent[0]} may be {answers} of this expert; give that part "
-                        "alone")
+        raise OpcmError(f"{source}: the base's {absent[0]} may be {answers} of this expert; "
+                        "give that part alone")
     return best[0]
 
 # %% ../../nbs/checkpoints/13_alignment.ipynb #22918667

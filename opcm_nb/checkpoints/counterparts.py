@@ -34,9 +34,10 @@ def refuse_tied_output(self:Alignment, only: str, exclude: str):
     heads = [n for n in self.missing if HEAD.search(n)
              and _embeds(self.expert, self.base.specs[n].shape)]
     if heads and self.expert.ties_head():
-        raise OpcmError(f"{self.expert.source}: has one tensor for its output and its embedding, the base has "
-                        "two that differ; write the expert with tie_word_embeddings=False and both "
-                        f"tensors, or {without(self.base, self.missing, only, exclude)}")
+        part = without(self.base, self.missing, only, exclude)
+        raise OpcmError(f"{self.expert.source}: has one tensor for its output and its embedding, "
+                        "the base has two that differ; write the expert with "
+                        f"tie_word_embeddings=False and both tensors, or {part}")
 
 # %% ../../nbs/checkpoints/14_counterparts.ipynb #4a99e515
 @patch
