@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from ..checkpoints.checkpoint import Checkpoint, check_same
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.counterparts import counterpart
 from ..basics.disk import OpcmError
 from ..checkpoints.companions import companions
 from ..checkpoints.loading import open_checkpoint
@@ -70,8 +71,8 @@ def load_weights(backbone: Backbone, weights # state dict, path or hub id
                 "a tangent model; evaluate it through tangent.linearised of its base")
         raise OpcmError(f"{source.source}: {kind}")
     model = Checkpoint("the encoder", backbone.module.state_dict())
-    names = check_same(model, source, backbone.only)
-    for n in model.parameters(backbone.only): model.tensors[n].copy_(source.read(names[n]))
+    seen = counterpart(model, source, backbone.only).checkpoint
+    for n in model.parameters(backbone.only): model.tensors[n].copy_(seen.read(n))
 
 # %% ../../nbs/evaluation/02_backbones.ipynb #9c3d617a
 def _config(folder: Path, name: str = "config.json")-> dict:

@@ -26,7 +26,8 @@ from tqdm import tqdm
 from .. import __version__
 from ..basics.disk import OpcmError
 from ..basics.tables import write_rows
-from ..checkpoints.checkpoint import Checkpoint, part_hash, tensor_digest
+from ..checkpoints.checkpoint import Checkpoint, tensor_digest
+from ..checkpoints.counterparts import part_hash
 from ..checkpoints.companions import RECORD
 from ..checkpoints.loading import open_checkpoint
 from ..checkpoints.tensorfiles import Spec

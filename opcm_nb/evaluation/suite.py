@@ -15,8 +15,8 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from ..basics.disk import OpcmError
-from ..checkpoints.checkpoint import (Checkpoint, check_same, content_hash, part_hash,
-                                            tensor_digest)
+from ..checkpoints.checkpoint import Checkpoint, content_hash, tensor_digest
+from ..checkpoints.counterparts import counterpart, part_hash
 from ..checkpoints.loading import open_checkpoint
 from .backbones import Backbone, autocast, load_backbone, load_weights
 from .batches import Batches
@@ -30,8 +30,8 @@ from .zeroshot import frozen_head
 # %% ../../nbs/evaluation/10_suite.ipynb #3a230a5a
 def merged_part(base: Checkpoint, only: str, ckpt: Checkpoint)-> dict[str, Tensor]:
     "The weights that merging changes, under the base's names, in fp32"
-    names = check_same(base, ckpt, only)
-    return {n: ckpt.read(names[n]).float() for n in base.parameters(only)}
+    seen = counterpart(base, ckpt, only).checkpoint
+    return {n: seen.read(n).float() for n in base.parameters(only)}
 
 def weights_digest(weights: dict[str, Tensor])-> str:
     "Content hash of named tensors"
@@ -67,8 +67,8 @@ class Suite:
         self.base, self.hash = merged_part(ckpt, only, ckpt), part_hash(ckpt, ckpt)
         self.loaded = None                              # digest of the weights in the encoder
         self.tasks = [t.name for t in tasks]
-        self.experts = {t: open_checkpoint(experts.replace("{task}", t)) for t in self.tasks}
-        self.names = {t: check_same(ckpt, e, only) for t, e in self.experts.items()}
+        opened = {t: open_checkpoint(experts.replace("{task}", t)) for t in self.tasks}
+        self.experts = {t: counterpart(ckpt, e, only).checkpoint for t, e in opened.items()}
         self.digests, self.heads = {}, {}
         self.batches, self.keys = {}, {}
         self._linearise()
@@ -174,7 +174,7 @@ def cosines(self:Suite)-> list[dict]: # task, other, cosine
     if rows := self.cache.get(key): return rows
     gram, vector = 0., lambda x: x.double().flatten()
     for n, x in self.base.items():
-        taus = torch.stack([vector(self.experts[t].read(self.names[t][n])) - vector(x)
+        taus = torch.stack([vector(self.experts[t].read(n)) - vector(x)
                             for t in self.tasks])
         gram = gram + taus @ taus.T
     norms = gram.diagonal().sqrt()

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..basics.disk import OpcmError
-from ..checkpoints.checkpoint import part_hash
+from ..checkpoints.counterparts import part_hash
 from .backbones import Backbone, on_device
 from .batches import Batches
 from .tasks import Examples, Task, content_key, examples_hash

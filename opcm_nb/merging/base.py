@@ -12,7 +12,8 @@ import torch
 from tqdm import tqdm
 
 from ..basics.disk import OpcmError, first_line
-from ..checkpoints.checkpoint import Checkpoint, Digest, content_hash, prefixes
+from ..checkpoints.checkpoint import Checkpoint, Digest, content_hash, prefixes, selects
+from ..checkpoints.counterparts import POLICIES
 from ..checkpoints.roles import decide_roles, role_record, weight_shares
 from .heads import about_heads
 from ..rules.core import Rule
@@ -46,7 +47,7 @@ def base_hashes(base: Checkpoint, only: str, exclude: str = "", progress: bool =
     "Content hash of what is merged, and of the rest; what is merged must be finite"
     merged, digests = set(base.parameters(only, exclude)), {}
     for p in prefixes(exclude):
-        if not any(n.startswith(p) for n in base.specs):
+        if not any(selects((p,), n) for n in base.specs):
             raise OpcmError(f"{base.source}: no tensor starts with {p!r}, so it cannot be excluded")
     names = [n for n in base.specs if n not in base.aliases]
     for n in tqdm(names, desc="base", disable=not progress):
@@ -60,7 +61,7 @@ def base_hashes(base: Checkpoint, only: str, exclude: str = "", progress: bool =
         digests[n] = str(digest)
     if not merged:
         also = f" and not with {exclude}" if exclude else ""
-        raise OpcmError(f"{base.source}: no floating-point tensor starts with {only!r}{also}")
+        raise OpcmError(f"{base.source}: no parameter begins with {only!r}{also}")
     return dict(hash=content_hash({n: d for n, d in digests.items() if n in merged}),
                 rest=content_hash({n: d for n, d in digests.items() if n not in merged}))
 
@@ -68,16 +69,18 @@ def base_hashes(base: Checkpoint, only: str, exclude: str = "", progress: bool =
 def weights_manifest(base: Checkpoint, rule: Rule, pre: str = "", only: str = "",
                      exclude: str = "", dtype: str | None = None, tangent: bool = False,
                      roles: str = "", # what a user says of some parameters, see `decide_roles`
-                     progress: bool = False)-> dict:
+                     progress: bool = False, vocabulary: str = "common")-> dict:
     "The manifest of a stream that has not begun; settings are checked before the base is read"
     dtype = dtype or wide_enough(base, only, exclude)
     float_dtype(dtype)
     if pre: make_prestep(pre)
+    if vocabulary not in POLICIES:
+        raise ValueError(f"vocabulary must be one of {', '.join(POLICIES)}, got {vocabulary}")
     decided = decide_roles(base, base.parameters(only, exclude), roles)
     hashes = base_hashes(base, only, exclude, progress)
     return dict(base=dict(source=base.source, revision=base.revision, **hashes),
                 only=only, exclude=exclude, pre=pre, dtype=dtype, tangent=tangent,
-                **about_heads(base, only, exclude),
+                vocabulary=vocabulary, **about_heads(base, only, exclude),
                 rule=dict(name=rule.name, settings=rule.settings(), keeps=rule.keeps),
                 weights=weight_shares(base, decided),
                 roles={n: role_record(*role) for n, role in decided.items()},

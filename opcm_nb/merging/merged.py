@@ -20,8 +20,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..basics.disk import OpcmError, note
-from ..checkpoints.checkpoint import Checkpoint, Digest, check_same, content_hash, prefixes
+from ..checkpoints.checkpoint import Checkpoint, Digest, content_hash, prefixes, selects
 from ..checkpoints.companions import RECORD
+from ..checkpoints.counterparts import counterpart
 from ..checkpoints.layers import Layer
 from ..checkpoints.loading import open_checkpoint
 from ..checkpoints.tensorfiles import Spec
@@ -58,12 +59,12 @@ def preserved(space, layers: dict[str, Layer], starts: str, # of names, separate
     if source is not None and not starts:
         raise ValueError("preserve which parameters? give the beginnings of their names")
     for start in starts:
-        if not any(n.startswith(start) for n in names):
+        if not any(selects((start,), n) for n in names):
             raise ValueError(f"no merged parameter starts with {start!r}; the first is {names[0]}")
-    if source is None: return space.base, {n: n for n in names if starts and n.startswith(starts)}
-    source = open_checkpoint(source)
-    pairs = check_same(space.base, source, space.only, space.exclude)
-    return source, {n: pairs[n] for n in names if n.startswith(starts)}
+    unmerged = {n: n for n in names if selects(starts, n)}
+    if source is None: return space.base, unmerged
+    match = counterpart(space.base, open_checkpoint(source), space.only, space.exclude)
+    return match.checkpoint, unmerged
 
 # %% ../../nbs/merging/12_merged.ipynb #30bb1fb0
 class MergedModel:

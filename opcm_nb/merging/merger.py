@@ -132,21 +132,21 @@ def create(cls:ContinualMerger, base, # the model that every expert was fine-tun
            state=None, # folder for the state, or a place's class; in memory when left out
            rule: str | Rule = "opcm", # settings may follow: opcm:alpha=.9, see `rules.registry`
            pre: str = "", # done to each task vector first: dare or star, see `rules.presteps`
-           only: str = "", # merge only parameters whose names start with this
-           exclude: str = "", # and none whose names start with one of these, separated by commas
+           only: str = "", # merge only these parameters: prefixes or globs, separated by commas
+           exclude: str = "", # and none of these
            dtype: str | None = None, # of the accumulator: float32 or float64; else as the base
            device: str = "cpu", # where the arithmetic is done
            max_memory=None, # such as 2GB, for what is worked on; half of what is free when left out
            tangent: bool = False, # the experts were fine-tuned in tangent space, see `tangent`
            lora: bool = False, # of LoRA adapters alone, merged in the space that they span
-           overwrite: bool = False, # replace an existing state
-           progress: bool = False, # show a bar
+           vocabulary: str = "common", # rows that are merged if an expert has others; or strict
+           overwrite: bool = False, progress: bool = False, # replace a state; show a bar
            **settings # of the rule
           )-> "ContinualMerger": # without an expert
     "Start a stream: no expert merged yet"
     rule, budget = make_rule(rule, **settings), Budget(max_memory)
     base, manifest = new_stream(base, rule, device, lora, pre=pre, only=only, exclude=exclude,
-                                dtype=dtype, tangent=tangent, progress=progress)
+        dtype=dtype, tangent=tangent, vocabulary=vocabulary, progress=progress)
     if state is None: state = MemoryState
     state = state(manifest) if callable(state) else StateFolder.create(state, manifest, overwrite)
     return cls(state, open_space(state, base, rule, device, budget))

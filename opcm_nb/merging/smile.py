@@ -16,8 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..checkpoints.checkpoint import (Checkpoint, check_same, check_values, content_hash,
-                                            tensor_digest)
+from ..checkpoints.checkpoint import Checkpoint, content_hash, tensor_digest
+from ..checkpoints.counterparts import check_values, counterpart
 from ..basics.disk import OpcmError
 from ..checkpoints.loading import open_checkpoint
 from ..checkpoints.roles import decide_roles
@@ -70,19 +70,19 @@ class ExpertBank:
         "The experts that are in"
         return sorted(p.stem for p in self.folder.glob("*.safetensors"))
 
-    def _pieces(self, expert: Checkpoint, names: dict[str, str], rank: int)-> dict[str, Tensor]:
-        delta = lambda n: expert.read(names[n]).float() - self.base.read(n).float()
+    def _pieces(self, expert: Checkpoint, rank: int)-> dict[str, Tensor]:
+        delta = lambda n: expert.read(n).float() - self.base.read(n).float()
         pieces = {}
         for n, (layer, _) in decide_roles(self.base, self.base.parameters()).items():
             plain = layer.linear and not layer.turned and len(layer.shape) == 2
             if not plain or not n.endswith(".weight"): continue
             tau, bias = delta(n), n.removesuffix("weight") + "bias"
             if not tau.isfinite().all():
-                raise OpcmError(f"{expert.where(names[n])}: {names[n]} holds NaN or infinite "
+                raise OpcmError(f"{expert.where(n)}: {n} holds NaN or infinite "
                                 "values; nothing was added")
             with solvable(n): U, s, Vh = svd(tau)
             pieces |= {f"U.{n}": U[:, :rank] * s[:rank], f"V.{n}": Vh[:rank]}
-            if bias in names: pieces[f"b.{n}"] = delta(bias)
+            if bias in self.base.specs: pieces[f"b.{n}"] = delta(bias)
         return pieces
 
 # %% ../../nbs/merging/16_smile.ipynb #10cc065a
@@ -91,9 +91,9 @@ def add(self:ExpertBank, expert, name: str, rank: int = 128)-> Path:
     "Write the rank-k pieces of an expert's linear layers and their biases"
     expert, path = open_checkpoint(expert), self.path(name)
     if path.exists(): raise OpcmError(f"{path}: already in; remove it first, or give another name")
-    names = check_same(self.base, expert)
-    check_values(self.base, expert, names)
-    pieces = {k: x.contiguous() for k, x in self._pieces(expert, names, rank).items()}
+    match = counterpart(self.base, expert)
+    check_values(self.base, match)
+    pieces = {k: x.contiguous() for k, x in self._pieces(match.checkpoint, rank).items()}
     self.folder.mkdir(parents=True, exist_ok=True)
     work = path.with_suffix(f".{os.getpid()}.new")
     save_file(pieces, work, metadata=dict(base=self.hash, rank=str(rank)))

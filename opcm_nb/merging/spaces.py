@@ -28,7 +28,8 @@ def new_stream(base, rule: Rule, device="cpu", lora: bool = False, # of adapters
         checked_device(device)
         base = check_exact(open_checkpoint(base))
         return base, weights_manifest(base, rule, **settings)
-    names = [name for name, value in settings.items() if value and name != "progress"]
+    names = [name for name, value in settings.items() if value and name != "progress"
+             and (name, value) != ("vocabulary", "common")]
     if names: raise ValueError(f"a stream of adapters takes no {', '.join(names)}")
     return None if isinstance(base, (str, Path)) else base, adapters_manifest(base, rule)
 

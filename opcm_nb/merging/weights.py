@@ -154,7 +154,8 @@ def expert(self:Weights, source, statistics=None, start=None)-> Expert:
     if statistics and not rule.needs:
         raise ValueError(f"rule {rule.name} uses no statistics of experts")
     statistics = open_checkpoint(statistics) if statistics else None
-    return open_expert(self.base, source, start, self.only, self.exclude, self.tangent, statistics)
+    return open_expert(self.base, source, start, self.only, self.exclude, self.tangent, statistics,
+                       self.state.manifest.get("vocabulary", "common"))
 
 # %% ../../nbs/merging/07_weights.ipynb #69d34768
 @patch
@@ -168,20 +169,20 @@ def task_vectors(self:Weights, expert: Expert, layer: Layer, rows: slice = slice
                  report: LayerReport | None = None # is told what was read
                 )-> list[Tensor]: # of `layer.blocks`
     "What an expert learned of a layer, or of a piece of one, block by block"
-    name, alias = layer.name, expert.names[layer.name]
-    w0, w = self.base.read(name, rows), expert.checkpoint.read(alias, rows)
+    name = layer.name
+    w0, w = self.base.read(name, rows), expert.checkpoint.read(name, rows)
     elsewhere = self.starts_elsewhere(expert, layer)
-    start = expert.start.read(expert.starts[name], rows) if elsewhere else w0
+    start = expert.start.read(name, rows) if elsewhere else w0
     exact = getattr(expert.checkpoint.tensors, "task_vector", None)
-    if exact: tau = exact(alias, rows).to(self.device, self.dtype).expand_as(w).contiguous()
+    if exact: tau = exact(name, rows).to(self.device, self.dtype).expand_as(w).contiguous()
     else: tau = w.to(self.device, self.dtype, copy=True).sub_(start.to(self.device, self.dtype))
     if not math.isfinite(sum_squares(tau)):
-        raise OpcmError(f"{expert.checkpoint.where(alias)}: {alias} holds NaN or infinite values; "
+        raise OpcmError(f"{expert.checkpoint.where(name)}: {name} holds NaN or infinite values; "
                         "nothing was merged")
     if report:
         report.hash("base", name, self.base.specs[name], w0)
-        report.hash("expert", name, expert.checkpoint.specs[alias], w)
-        if elsewhere: report.hash("start", name, expert.start.specs[expert.starts[name]], start)
+        report.hash("expert", name, expert.checkpoint.specs[name], w)
+        if elsewhere: report.hash("start", name, expert.start.specs[name], start)
     return self.prepared(layer, split_blocks(layer, tau), w)
 
 # %% ../../nbs/merging/07_weights.ipynb #8d3f7024
@@ -214,7 +215,7 @@ def measure(self:Weights, expert: Expert)-> dict:
                 for _, kept, tau in self.steps(expert, piece, rows): yield tau, kept
     norm = 0.
     if self.rule.needs == "fisher":
-        names = [n for n in map(expert.names.get, (layer.name for layer in self.layers))
+        names = [n for n in map(expert.match.names.get, (layer.name for layer in self.layers))
                  if n in expert.statistics.specs]
         norm = math.sqrt(math.fsum(sum_squares(expert.statistics.read(n)) for n in names))
     return self.rule.measure(stream) | dict(t=self.totals.t, statistics_norm=norm)
@@ -224,7 +225,7 @@ def measure(self:Weights, expert: Expert)-> dict:
 def statistics(self:Weights, expert: Expert, layer: Layer, report: LayerReport
               )-> list[Tensor] | None: # one a block
     "An expert's input Gram [in, in], or Fisher information of the layer's own shape, as blocks"
-    name, kind = expert.names[layer.name], self.rule.needs
+    name, kind = expert.match.names.get(layer.name), self.rule.needs
     checkpoint = expert.statistics
     if checkpoint is None or name not in checkpoint.specs: return None
     x, shape = checkpoint.read(name), layer.stack[-1:] * 2
