@@ -15,10 +15,10 @@ from math import prod
 
 from torch import nn
 
-from ..basics.disk import OpcmError
 from .checkpoint import Checkpoint
 from .layers import Layer, classify
-from .skeletons import config_of, memory_names, skeleton
+from .names import Place, places
+from .skeletons import skeleton
 
 # %% ../../nbs/checkpoints/08_roles.ipynb #af5191e6
 _FUSED = re.compile(r"(qkv|wqkv|qkv_proj|query_key_value|c_attn|in_proj|att_proj|w_pack)$", re.I)
@@ -120,26 +120,35 @@ def module_roles(model: nn.Module # an architecture, with weights or without
     return roles
 
 # %% ../../nbs/checkpoints/08_roles.ipynb #3a95933c
-def stored_role(layer: Layer, name: str, shape: tuple, # as the file has it
-                steps: list # between file and memory
-               )-> Layer | None:
-    "A role as the file stores the tensor, where it is one tensor there, too"
-    kinds = [type(step).__name__ for step in steps]
-    if kinds == ["Transpose"] and layer.view is None:
-        if shape[-2:] != layer.shape[:-3:-1]: return None
+def stored_role(layers: list[Layer], # of the model in memory, that a stored tensor holds
+                place: Place, # where it lies in them
+                name: str, shape: tuple)-> Layer | None: # of the tensor; nothing where it is unclear
+    "A role as a file stores it: one of a stack, a part of a fused map, several maps, turned round"
+    layer, plain = layers[0], Layer(name, shape, layers[0].linear)
+    if place.conversion: return None
+    if len(layers) > 1:                                        # taken apart when it is loaded
+        whole = all(x.linear and not x.turned and len(x.shape) == 2 for x in layers)
+        sizes = tuple(x.shape[0] for x in layers)
+        fits = whole and place.dim == 0 and sum(sizes) == shape[0]
+        return replace(plain, fused=(1, sizes)) if fits else None
+    if place.axes:
+        if not layer.linear or layer.view or len(shape) != len(layer.shape): return None
         return replace(layer, name=name, shape=shape, turned=not layer.turned)
-    return replace(layer, name=name) if not kinds and shape == layer.shape else None
+    if place.index is not None or place.parts > 1:
+        fused = layer.fused if place.parts == 1 else None
+        return replace(plain, turned=layer.turned, fused=fused) if layer.view is None else None
+    return replace(layer, name=name) if shape == layer.shape else None
 
 def known_roles(base: Checkpoint)-> dict[str, tuple[Layer, str]]:
     "What the architecture of a checkpoint says about the tensors in its files"
     model = skeleton(base)
     if model is None: return {}
     roles, known = module_roles(model), {}
-    for name, (memory, steps) in memory_names(model, list(base.specs)).items():
-        if memory not in roles: continue
-        layer, kind = roles[memory]
-        role = stored_role(layer, name, base.specs[name].shape, steps)
-        if role: known[name] = role, kind
+    for place, name in places(base.specs, model).items():
+        if not all(n in roles for n in place.names): continue
+        layers = [roles[n][0] for n in place.names]
+        role = stored_role(layers, place, name, base.specs[name].shape)
+        if role: known[name] = role, roles[place.names[0]][1]
     return known
 
 # %% ../../nbs/checkpoints/08_roles.ipynb #b9aadacf
@@ -177,7 +186,7 @@ def decide_roles(base: Checkpoint, names: list[str], # of parameters
                  settings: str = "" # what a user says: PATTERN=linear, turned or mean, with commas
                 )-> dict[str, tuple[Layer, str]]: # parameter -> layer, evidence
     "The role of each parameter; what is tied to a table of embeddings is one under any name"
-    shapes, config = {n: spec.shape for n, spec in base.specs.items()}, config_of(base)
+    shapes, config = {n: spec.shape for n, spec in base.specs.items()}, base.config
     known, chosen = known_roles(base), chosen_roles(settings, shapes)
     def one(name):
         if name in chosen: return chosen[name], "setting"

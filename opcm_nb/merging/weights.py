@@ -23,7 +23,7 @@ from ..checkpoints.roles import recorded_role
 from ..checkpoints.tensorfiles import Spec
 from .base import check_base, checked_device, float_dtype
 from .experts import Expert, LayerReport, combined_hash, open_expert
-from .heads import config_of, other_labels
+from .heads import other_labels
 from .parallel import Budget
 from ..rules.core import Rule, Totals
 from ..rules.linalg import solvable, sum_squares
@@ -249,7 +249,7 @@ def facts(self:Weights, expert: Expert, reports: list[LayerReport]
         record |= dict(start=expert.start.source, start_hash=combined_hash(reports, "start"))
     if digest := combined_hash(reports, "statistics"): record["statistics"] = digest
     if text := other_labels(manifest, expert.checkpoint): record["note"] = text
-    if manifest.get("heads") and (classes := labels(config_of(expert.checkpoint))):
+    if manifest.get("heads") and (classes := labels(expert.checkpoint.config)):
         record["labels"] = classes
     return record, {}
 
