@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from ..basics.disk import OpcmError, note
-from ..checkpoints.adapters import adapted, adapter_folder
+from ..checkpoints.full_models import adapted, adapter_folder
 from ..checkpoints.checkpoint import Checkpoint, Digest, check_same, check_values
 from ..checkpoints.checkpoint import content_hash, few, part_hash
 from ..checkpoints.companions import differing_modules
