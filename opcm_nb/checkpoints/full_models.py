@@ -40,17 +40,17 @@ class Tuned(Places, Mapping):
 def turned_stack(self:Tuned, name: str)-> bool:
     "Whether a stack in memory is stored inputs x outputs"
     site, piece = self.sites[name]
-    _, m, n = self.adapter.shapes()[site]
-    model = skeleton(self.base)
+    (_, m, n), model = self.adapter.shapes()[site], skeleton(self.base)
     stack = piece[0] if piece else name
     if m != n:
         shape = model.state_dict()[stack].shape if piece else self.base.specs[name].shape
         return shape[1] != m
-    try: return bool(getattr(model.get_submodule(stack.rpartition(".")[0]), "is_transposed", False))
+    try: return getattr(model.get_submodule(stack.rpartition(".")[0]), "is_transposed", False)
     except AttributeError:
         raise OpcmError(f"{self.adapter.source}: nothing tells which way round {stack} of "
                         f"{self.base.source} is stored; {MERGE_FIRST}") from None
 
+# %% ../../nbs/checkpoints/14_full_models.ipynb #4cc181ef
 @patch
 def product(self:Tuned, name: str)-> tuple[Tensor, Tensor]:
     "The factors of what is added to a parameter of the base; a stack of them for a stack"
@@ -81,6 +81,7 @@ def replacement(self:Tuned, name: str, rows: slice = slice(None))-> Tensor:
             if first <= index < first + len(after): after[index - first] = row
     return after - before
 
+# %% ../../nbs/checkpoints/14_full_models.ipynb #21924723
 @patch
 def indices(self:Tuned, name: str)-> list[int]:
     "Which rows of an embedding an adapter trained"
@@ -91,8 +92,8 @@ def indices(self:Tuned, name: str)-> list[int]:
     rows = self.adapter.shape(self.adapter.tokens[name])[0]
     if len(tokens) != rows or not all(isinstance(i, int) and i >= 0 for i in tokens):
         raise OpcmError(f"{self.adapter.source}: {rows} rows of {name} were trained, and "
-                        f"trainable_token_indices of its configuration names {len(tokens)}; copy or "
-                        "download it again")
+                        f"trainable_token_indices of its configuration names {len(tokens)}; copy "
+                        "or download it again")
     return tokens
 
 # %% ../../nbs/checkpoints/14_full_models.ipynb #b00c5252

@@ -26,9 +26,10 @@ def matrix(shape: tuple # of a parameter
     "The matrix that a parameter is: a kernel has a row an output, a vector one column"
     return (shape[0], prod(shape[1:])) if shape else (1, 1)
 
-def fits(shape: tuple, other: tuple)-> bool:
+def fits(product: tuple, shape: tuple)-> bool:
     "Whether a product has the shape of a parameter, matrices either way round"
-    return matrix(shape) == matrix(other) or (len(other) == 2 and matrix(shape) == other[::-1])
+    turned = len(shape) == 2 and matrix(product) == shape[::-1]
+    return turned or matrix(product) == matrix(shape)
 
 def _beginnings(site: str, # a parameter, as an adapter calls it
                 shape: tuple, shapes: dict[str, tuple] # of it, of those of the base
@@ -114,7 +115,7 @@ def stack_pieces(base: Checkpoint
         core = importlib.import_module("transformers.core_model_loading")
         probes = {n: _probe(i, s) for i, (n, s) in enumerate(zip(names, shapes))}
         files = core.revert_weight_conversion(model, probes)
-    except Exception: return {}                                  # a version without, or an operation
+    except Exception: return {}                     # a version without, or an operation
     pieces = {n: _piece(x) for n, x in files.items() if n in base.specs and x.ndim == 2}
     return {n: (names[i], *piece) for n, (i, piece) in pieces.items()
             if piece and len(shapes[i]) == 3}

@@ -30,10 +30,10 @@ def vocabulary(base: Checkpoint)-> set[int]:
     rows = {specs[n].shape[0] for n in specs if _EMBEDDING.search(n) or _OUTPUT.search(n)}
     return rows | {size for size in sizes if isinstance(size, int)}
 
-def common_shape(shape: tuple, other: tuple, base: Checkpoint)-> bool:
+def common_shape(shape: tuple, wanted: tuple, base: Checkpoint)-> bool:
     "Whether a tensor differs from one of the base in the size of the vocabulary alone"
-    sizes = bool(shape and other) and other[0] in vocabulary(base)
-    return sizes and shape[1:] == other[1:] and shape[0] != other[0]
+    sizes = bool(shape and wanted) and wanted[0] in vocabulary(base)
+    return sizes and shape[1:] == wanted[1:] and shape[0] != wanted[0]
 
 # %% ../../nbs/checkpoints/13_places.ipynb #8bd6424f
 def tied_embedding(base: Checkpoint)-> str:
@@ -58,7 +58,8 @@ class Places:
     "Where the tensors of an adapter go in a base"
     def __init__(self, base: Checkpoint, adapter: Adapter, only: str = "", exclude: str = "",
                  vocabulary: str = "common"): # or strict: what is done with another number of rows
-        self.base, self.adapter, self.vocabulary = base, adapter, vocabulary
+        self.base, self.adapter = base, adapter
+        self.vocabulary = vocabulary
         self.merged = set(base.parameters(only, exclude))
         partial = only or exclude
         self.part = f"the part of {base.source} that is merged here" if partial else base.source
@@ -86,6 +87,7 @@ def product_shapes(self:Places)-> dict[str, tuple]: # site -> shape, with the ba
                 shapes[site] = shape
     return shapes
 
+# %% ../../nbs/checkpoints/13_places.ipynb #d3b1813c
 @patch
 def same_product(self:Places, site: str)-> bool:
     "Whether the product of a tied output is that of the embedding, too (`ensure_weight_tying`)"
@@ -97,12 +99,13 @@ def same_product(self:Places, site: str)-> bool:
 
 # %% ../../nbs/checkpoints/13_places.ipynb #f4d29f85
 @patch
-def note_rows(self:Places, name: str, rows: int, others: int):
+def note_rows(self:Places, name: str, rows: int, wanted: int):
     "Say that vocabularies differ, or refuse that"
-    text = f"{self.adapter.source}: its {name} has {rows} rows, that of {self.base.source} {others}"
-    if self.vocabulary != "common": raise OpcmError(f"{text}; merge the common ones in a state with "
-                                                    "vocabulary='common'")
-    note(f"{text}; the first {min(rows, others)} are merged (vocabulary: common)")
+    base = self.base.source
+    text = f"{self.adapter.source}: its {name} has {rows} rows, that of {base} {wanted}"
+    if self.vocabulary != "common":
+        raise OpcmError(f"{text}; merge the common ones in a state with vocabulary='common'")
+    note(f"{text}; the first {min(rows, wanted)} are merged (vocabulary: common)")
 
 @patch
 def place_products(self:Places):
@@ -147,32 +150,47 @@ def find_wholes(self:Places)-> dict[str, str | None]: # as the adapter calls it 
 @patch
 def place_wholes(self:Places):
     "Which parameters are replaced, as a whole or some rows of them"
-    base, adapter, places = self.base, self.adapter, self.find_wholes()
+    base, source = self.base, self.adapter.source
     lost, outside = [], []
-    for name, place in places.items():
+    for name, place in self.find_wholes().items():
         n = base.aliases.get(place, place)
         if n is None: lost.append(name)
         elif n in self.merged: self.replace(name, n)
         elif base.specs[n].dtype.is_floating_point: outside.append(n)
     lost = [name for name in lost if not self.same_as_tied(name)]
-    if lost: note(f"{adapter.source}: {base.source} has no {few(lost)}, which the adapter trained "
-                  "as a whole; left out")
-    if outside: note(f"{adapter.source}: {few(outside)} is not merged in this state, and what the "
-                     "adapter has of it is left out")
+    if lost: note(f"{source}: {base.source} has no {few(lost)}, which the adapter trained as a "
+                  "whole; left out")
+    if outside: note(f"{source}: {few(outside)} is not merged in this state, and what the adapter "
+                     "has of it is left out")
+    self.note_tied()
 
+# %% ../../nbs/checkpoints/13_places.ipynb #eb724371
 @patch
 def replace(self:Places, name: str, place: str): # as the adapter calls it, in the base
     "A parameter comes from the adapter"
-    adapter, base, shape = self.adapter, self.base, self.base.specs[place].shape
+    adapter, base = self.adapter, self.base
+    shape = base.specs[place].shape
     if name in adapter.tokens:
         self.tokens[place] = name
         return
-    if (other := adapter.shape(adapter.wholes[name])) != shape:
-        if not common_shape(other, shape, base): self.refuse_shape(name, place, other)
-        self.note_rows(name, other[0], shape[0])
+    size = adapter.shape(adapter.wholes[name])
+    if size != shape:
+        if not common_shape(size, shape, base): self.refuse_shape(name, place, size)
+        self.note_rows(name, size[0], shape[0])
     twin = self.wholes.setdefault(place, name)
     one, two = (adapter.tensors[adapter.wholes[n]] for n in (twin, name))
     if not torch.equal(one, two): _refuse_tied(adapter, base, name, place)
+
+@patch
+def note_tied(self:Places):
+    "Say that an embedding was trained alone which the base uses for its output, too"
+    embedding, adapter = tied_embedding(self.base), self.adapter
+    place = self.base.aliases.get(embedding, embedding)
+    alone = not any(map(_OUTPUT.search, [*adapter.sites, *adapter.wholes]))
+    modules = place in self.wholes and adapter.config.get("modules_to_save")
+    if embedding and alone and (place in self.sites or modules):
+        note(f"{adapter.source}: trained {embedding} as an input, and {self.base.source} uses it "
+             "for its output too; the merged model changes both, as PEFT's merge does")
 
 # %% ../../nbs/checkpoints/13_places.ipynb #6fb0934b
 @patch
@@ -188,9 +206,9 @@ def refuse_shape(self:Places, name: str, place: str, shape: tuple):
 @patch
 def same_as_tied(self:Places, name: str)-> bool:
     "Whether a tensor that the base lacks is its tied output, which must be as the embedding"
-    embedding = tied_embedding(self.base)
+    embedding, adapter = tied_embedding(self.base), self.adapter
     if not embedding or not _OUTPUT.search(name): return False
-    adapter, tensor = self.adapter, self.adapter.wholes.get(name)
+    tensor = adapter.wholes.get(name)
     place = self.base.aliases.get(embedding, embedding)
     twin = adapter.wholes.get(self.wholes.get(place))
     x = adapter.tensors[twin] if twin else self.base.read(place)

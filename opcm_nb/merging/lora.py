@@ -89,9 +89,8 @@ def layers_with(self:Adapters, expert: AdapterExpert)-> list[Layer]:
     for name, (layer, _, _) in expert.sites.items():
         before = sites.setdefault(name, layer)
         if before.shape != layer.shape:
-            (m, n), (rows, columns) = layer.shape, before.shape
-            raise OpcmError(f"{name} is {m} x {n}, and {rows} x {columns} in the adapters before; "
-                            "it belongs to another base")
+            raise OpcmError(f"{name} is {list(layer.shape)}, and {list(before.shape)} in the "
+                            "adapters before; it belongs to another base")
     return list(sites.values())
 
 @patch
@@ -181,8 +180,8 @@ def site_shape(self:Adapters, site: str)-> tuple[int, int]:
 @patch
 def stacked(self:Adapters, site: str)-> bool:
     "Whether a parameter is a stack of matrices"
-    layers = self.parts(site)
-    return layers[0].name != site and layers[0].fused_dim is None
+    first = self.parts(site)[0]
+    return first.name != site and first.fused_dim is None
 
 @patch
 def sites(self:Adapters)-> list[str]:
@@ -213,18 +212,18 @@ def factors(self:Adapters, site: str, rule: Rule | None = None
 @patch
 def changes(self:Adapters, rule: Rule)-> dict[str, Layer]: # parameter of the base -> layer
     "What a merged model changes: where the sites are in the base"
-    base = self.base
     products = {site: self.site_shape(site) for site in self.sites()
                 if site not in self.state.manifest.get("places", {})}
-    self.placed, self.flipped = place_sites(products, self.state.manifest, base)
-    return {n: Layer(n, base.specs[n].shape, True) for n in self.placed}
+    self.placed, self.flipped = place_sites(products, self.state.manifest, self.base)
+    return {n: Layer(n, self.base.specs[n].shape, True) for n in self.placed}
 
 @patch
 def delta(self:Adapters, layer: Layer, rows: slice = slice(None), rule: Rule | None = None
          )-> Tensor: # of `layer.shape`
     "The merged change of a parameter of the base"
     name, site = layer.name, self.placed[layer.name]
-    if self.stacked(site): return torch.stack([L @ R for L, R in self.part_factors(site, rule)])[rows]
+    if self.stacked(site):
+        return torch.stack([L @ R for L, R in self.part_factors(site, rule)])[rows]
     left, right = self.factors(site, rule)
     x = right.mT @ left.mT if name in self.flipped else left @ right
     return x.reshape(self.base.specs[name].shape)[rows]
@@ -233,8 +232,9 @@ def delta(self:Adapters, layer: Layer, rows: slice = slice(None), rule: Rule | N
 @patch
 def whole_tensors(self:Adapters, places: dict)-> dict[str, Tensor]: # as adapters call them
     "What an exported adapter holds beside products"
-    layers, read = self.changes(self.rule) if places else {}, self.base.read if places else None
-    merged = lambda n: (read(n).double() + self.delta(layers[n])).to(self.base.specs[n].dtype)
+    if not places: return {}
+    base, layers = self.base, self.changes(self.rule)
+    merged = lambda n: (base.read(n).double() + self.delta(layers[n])).to(base.specs[n].dtype)
     return {site: merged(place["place"]) for site, place in places.items()}
 
 @patch
@@ -245,7 +245,6 @@ def export_adapter(self:Adapters, out: Path | str, rank: int | None = None, over
     places, products = manifest.get("places", {}), {}
     check_destination(out, overwrite, [self.state.path] if self.state.path else [])
     check_exportable(self.sites(), manifest)
-    for site in self.sites():
-        if site in places: continue
+    for site in (s for s in self.sites() if s not in places):
         with solvable(site): products[site] = product_svd(*self.factors(site))
     return write_adapter(out, manifest, products, rank, self.whole_tensors(places))
