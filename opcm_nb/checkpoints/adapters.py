@@ -51,7 +51,6 @@ def _refusal(config: dict)-> str:
     init = str(config.get("init_lora_weights", True)).lower()
     reasons = {
         f"is of type {config.get('peft_type')}, not LORA": config.get("peft_type") != "LORA",
-        "is a DoRA adapter, which rescales the weights that it adds to": config.get("use_dora"),
         "is an activated LoRA, which works on some tokens alone":
             config.get("alora_invocation_tokens"),
         "repeats layers of its base": config.get("layer_replication"),
@@ -66,10 +65,15 @@ class Adapter:
     source: str
     config: dict
     tensors: Mapping
-    sites: dict[str, dict[str, str]] # parameter -> A, B, bias -> tensor
+    sites: dict[str, dict[str, str]] # parameter -> A, B, M (DoRA's), bias -> tensor
     wholes: dict[str, str] = field(default_factory=dict) # parameter -> tensor in its place
     tokens: dict[str, str] = field(default_factory=dict) # embedding -> tensor of some new rows
     alphas: dict[str, float] = field(default_factory=dict) # where the file says so, by site
+
+    @property
+    def rescales(self)-> bool:
+        "Whether the sum of weight and product is rescaled (DoRA)"
+        return any("M" in pair for pair in self.sites.values())
 
     @property
     def bound(self)-> bool:
@@ -92,6 +96,10 @@ def _check_factors(adapter: Adapter, file: Path, site: str):
     if not (A and B) or (len(A) != 2 or len(B) != 2) and not kernel or A[0] != B[1]:
         raise OpcmError(f"{file}: the factors of {site} do not make a matrix "
                         f"({list(shapes.values())}); {MERGE_FIRST}")
+    turned = adapter.config.get("fan_in_fan_out") or "embedding" in pair["A"]
+    if "M" in pair and (kernel or turned or not site.endswith(".weight")):
+        raise OpcmError(f"{file}: a DoRA adapter whose {site} is not stored outputs x inputs; "
+                        f"{MERGE_FIRST}")
 
 # %% ../../nbs/checkpoints/11_adapters.ipynb #d68935a9
 def _read_config(folder: Path)-> dict:
@@ -122,6 +130,7 @@ def _parameter(config: dict, module: str, depth: int # of `base_layer` around it
 
 # %% ../../nbs/checkpoints/11_adapters.ipynb #aa6f2fb6
 _FACTOR = re.compile(r"(.+)\.lora_(A|B|embedding_A|embedding_B)(\.default)?(\.weight|\.bias)?$")
+_MAGNITUDE = re.compile(r"(.+)\.lora_magnitude_vector(\.default)?(\.weight)?$")
 _TOKENS = re.compile(r"(.+?)(\.token_adapter)?\.trainable_tokens_delta(\.default)?$")
 _WRAPPERS = re.compile(r"\.(base_layer|token_adapter|modules_to_save(\.default)?)(?=\.)")
 _FOREIGN = re.compile(r"(^|[._])(lora|hada|lokr|oft|vera|ia3|dora)_|prompt_emb")
@@ -131,6 +140,7 @@ def _sort_in(adapter: Adapter, name: str)-> bool: # whether it is something that
     n = name.removeprefix("base_model.model.")
     if ".original_module." in n: return True                       # what it was before training
     if m := _TOKENS.match(n): adapter.tokens[f"{m[1]}.weight"] = name
+    elif m := _MAGNITUDE.match(n): adapter.sites.setdefault(f"{m[1]}.weight", {})["M"] = name
     elif m := _FACTOR.match(n):
         module = m[1].replace(".base_layer", "")
         if m[4] == ".bias": adapter.sites[f"{module}.bias"] = dict(bias=name)
@@ -164,17 +174,25 @@ def open_adapter(folder: Path | str)-> Adapter:
 
 # %% ../../nbs/checkpoints/11_adapters.ipynb #56cb4e55
 @patch
+def targeted(self:Adapter, site: str)-> bool:
+    "Whether PEFT was told to adapt this parameter, not its module"
+    targets = self.config.get("target_parameters")
+    return isinstance(targets, list) and any(f".{site}".endswith(f".{t}") for t in targets)
+
+@patch
 def setting(self:Adapter, key: str, default: float, site: str)-> float:
     "Rank or alpha of a site, by PEFT's patterns"
-    module, patterns = site.removesuffix(".weight"), self.config.get(f"{key}_pattern") or {}
+    module = site if self.targeted(site) else site.removesuffix(".weight")
+    patterns = self.config.get(f"{key}_pattern") or {}
     value = next((v for k, v in patterns.items() if re.match(rf"(.*\.)?({k})$", module)), None)
     return default if value is None else value
 
+# %% ../../nbs/checkpoints/11_adapters.ipynb #00d18d64
 @patch
 def experts(self:Adapter, site: str)-> int:
     "How many matrices the stack has that a site is; 1 where it is one matrix"
     pair = self.sites[site]
-    if site.endswith(".weight") or "bias" in pair: return 1
+    if not self.targeted(site): return 1
     rank = int(self.setting("rank", self.config.get("r", 8), site))
     return self.shape(pair["A"])[0] // max(rank, 1)
 

@@ -17,7 +17,7 @@ from .adapters import Adapter, open_adapter
 from .checkpoint import Checkpoint
 from .loading import HUB_ID, hub_folder
 from .lora_files import lora_file, open_lora_file
-from .placement import MERGE_FIRST
+from .placement import MERGE_FIRST, cut
 from .places import Places
 from .skeletons import skeleton
 from .tensorfiles import Spec
@@ -72,6 +72,7 @@ def replacement(self:Tuned, name: str, rows: slice = slice(None))-> Tensor:
     after = before.clone()
     if name in self.wholes:
         x = self.adapter.read(self.adapter.wholes[self.wholes[name]])
+        if name in self.pieces: x = cut(x, self.pieces[name])
         if x.ndim: x = x[:self.base.specs[name].shape[0]][rows]
         after[:len(x)] = x if x.ndim else after.copy_(x)
     if name in self.tokens:
@@ -105,7 +106,20 @@ def task_vector(self:Tuned, name: str, rows: slice)-> Tensor:
     if name not in self.sites: return x
     left, right = self.product(name)
     product = left[rows] @ (right[rows] if right.ndim == 3 else right)
-    return x + product.reshape(-1, *self.base.specs[name].shape[1:])
+    x = x + product.reshape(-1, *self.base.specs[name].shape[1:])
+    return self.rescaled(name, rows, x) if "M" in self.adapter.sites[self.sites[name][0]] else x
+
+@patch
+def rescaled(self:Tuned, name: str, rows: slice, x: Tensor)-> Tensor:
+    "DoRA's change: each row of the sum gets the length that was trained"
+    site, _ = self.sites[name]
+    if name in self.flips:
+        raise OpcmError(f"{self.adapter.source}: a DoRA adapter whose {site} is not stored "
+                        f"outputs x inputs; {MERGE_FIRST}")
+    lengths = self.adapter.read(self.adapter.sites[site]["M"])[rows]
+    before = self.base.read(name, rows).double()
+    after = before + x
+    return after * (lengths / after.norm(dim=1))[:, None] - before
 
 @patch
 def rows(self:Tuned, name: str, rows: slice)-> Tensor:

@@ -44,8 +44,9 @@ _OTHERS = {"dora_scale": "DoRA", "lora_magnitude": "DoRA", "hada_w": "LoHa", "lo
 _APPLY = "apply it to its base with the tool that made it, and add the full model"
 
 def lora_names(names)-> bool:
-    "Whether tensors are those of an adapter"
-    return any(factor(n) or any(word in n for word in _OTHERS) for n in names)
+    "Whether tensors are those of an adapter: some models have a few such names, too"
+    ours = [n for n in names if factor(n) or n.endswith(".alpha") or any(w in n for w in _OTHERS)]
+    return 2 * len(ours) > len(names)
 
 def lora_file(path: Path)-> Path | None:
     "The file of an adapter without a configuration, if a path is one or its folder"

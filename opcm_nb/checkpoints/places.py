@@ -14,7 +14,8 @@ from fastcore.basics import patch
 from .adapters import Adapter
 from .checkpoint import Checkpoint, few
 from .companions import head_prefixes, model_class, section
-from .placement import MERGE_FIRST, check_part, flips, in_memory, locate, matrix
+from .placement import MERGE_FIRST, check_part, cut, flips, in_memory, locate
+from .placement import matrix
 from .skeletons import config_of
 from ..basics.disk import OpcmError, note
 
@@ -65,6 +66,7 @@ class Places:
         self.part = f"the part of {base.source} that is merged here" if partial else base.source
         self.sites, self.flips = {}, set() # parameter of the base -> site, piece; turned ones
         self.wholes, self.tokens = {}, {} # parameter of the base -> as the adapter calls it
+        self.pieces = {} # parameter that is a part of a whole stack -> which
         self.place_products()
         self.place_wholes()
 
@@ -127,8 +129,8 @@ def place_products(self:Places):
 
 # %% ../../nbs/checkpoints/13_places.ipynb #cce6c0ca
 @patch
-def find_wholes(self:Places)-> dict[str, str | None]: # as the adapter calls it -> the base
-    "The base's names of an adapter's whole tensors"
+def find_wholes(self:Places)-> list[tuple]: # as the adapter calls it, place or None, piece
+    "The base's names of an adapter's whole tensors; a stack may be several there"
     names, specs = [*self.adapter.wholes, *self.adapter.tokens], self.base.specs
     pairs = [(n, site) for n, (site, piece) in self.sites.items() if not piece]
     ways = {(n[:-len(s)], "") if n.endswith(s) else ("", s[:-len(n)]) for n, s in pairs
@@ -137,14 +139,13 @@ def find_wholes(self:Places)-> dict[str, str | None]: # as the adapter calls it 
         texts = (more + name[len(less):] for more, less in [*ways, ("", "")]
                  if name.startswith(less))
         return next((text for text in texts if text in specs), None)
-    places = {name: one(name) for name in names}
-    missing = [name for name in names if not places[name]]
-    if missing:
-        floats = {n: specs[n].shape for n in self.base.parameters()}
-        memory, _, files = in_memory(missing, self.base, floats)
-        places |= {n: next((f for f, piece in files.get(memory[n], []) if not piece), None)
-                   for n in missing}
-    return places
+    places = [(name, place, None) for name in names if (place := one(name))]
+    missing = [name for name in names if not one(name)]
+    if not missing: return places
+    floats = {n: specs[n].shape for n in self.base.parameters()}
+    memory, _, files = in_memory(missing, self.base, floats)
+    return places + [(name, *place) for name in missing
+                     for place in files.get(memory[name], [(None, None)])]
 
 # %% ../../nbs/checkpoints/13_places.ipynb #d61d310b
 @patch
@@ -152,10 +153,10 @@ def place_wholes(self:Places):
     "Which parameters are replaced, as a whole or some rows of them"
     base, source = self.base, self.adapter.source
     lost, outside = [], []
-    for name, place in self.find_wholes().items():
+    for name, place, piece in self.find_wholes():
         n = base.aliases.get(place, place)
         if n is None: lost.append(name)
-        elif n in self.merged: self.replace(name, n)
+        elif n in self.merged: self.replace(name, n, piece)
         elif base.specs[n].dtype.is_floating_point: outside.append(n)
     lost = [name for name in lost if not self.same_as_tied(name)]
     if lost: note(f"{source}: {base.source} has no {few(lost)}, which the adapter trained as a "
@@ -166,7 +167,8 @@ def place_wholes(self:Places):
 
 # %% ../../nbs/checkpoints/13_places.ipynb #eb724371
 @patch
-def replace(self:Places, name: str, place: str): # as the adapter calls it, in the base
+def replace(self:Places, name: str, place: str, # as the adapter calls it, in the base
+            piece: tuple | None): # of a stack
     "A parameter comes from the adapter"
     adapter, base = self.adapter, self.base
     shape = base.specs[place].shape
@@ -174,6 +176,9 @@ def replace(self:Places, name: str, place: str): # as the adapter calls it, in t
         self.tokens[place] = name
         return
     size = adapter.shape(adapter.wholes[name])
+    if piece:
+        self.pieces[place] = piece
+        size = tuple(cut(torch.empty(size, device="meta"), piece).shape)
     if size != shape:
         if not common_shape(size, shape, base): self.refuse_shape(name, place, size)
         self.note_rows(name, size[0], shape[0])
@@ -181,6 +186,7 @@ def replace(self:Places, name: str, place: str): # as the adapter calls it, in t
     one, two = (adapter.tensors[adapter.wholes[n]] for n in (twin, name))
     if not torch.equal(one, two): _refuse_tied(adapter, base, name, place)
 
+# %% ../../nbs/checkpoints/13_places.ipynb #91913eac
 @patch
 def note_tied(self:Places):
     "Say that an embedding was trained alone which the base uses for its output, too"

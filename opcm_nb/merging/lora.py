@@ -25,7 +25,7 @@ from .experts import LayerReport
 from .export import check_destination, write_adapter
 from .parallel import Budget
 from .sites import CORE_RULES, AdapterExpert, adapter_expert, check_bases, check_tower
-from .sites import check_exportable, place_sites, site_facts
+from .sites import check_exportable, place_sites, site_facts, whole_modules
 from ..rules.core import Rule, Totals
 from ..rules.linalg import extend, product_svd, solvable
 
@@ -158,9 +158,8 @@ def task_vector(self:Adapters, expert: AdapterExpert, layer: Layer, rows: slice,
 def facts(self:Adapters, expert: AdapterExpert, reports: list[LayerReport]
          )-> tuple[dict, dict]: # for the adapter's record, for the manifest
     "What is remembered of an adapter beside its hash and its norms"
-    roles = [layer for layer, _, _ in expert.sites.values()]
     sites = {layer.name: dict(linear=layer.linear, fused_dim=layer.fused_dim, shape=layer.shape,
-                              span=self.span(layer, expert)) for layer in roles}
+                              span=self.span(layer, expert)) for layer, *_ in expert.sites.values()}
     return {}, site_facts(self.state.manifest, expert, sites)
 
 # %% ../../nbs/merging/10_lora.ipynb #d5be084f
@@ -180,8 +179,7 @@ def site_shape(self:Adapters, site: str)-> tuple[int, int]:
 @patch
 def stacked(self:Adapters, site: str)-> bool:
     "Whether a parameter is a stack of matrices"
-    first = self.parts(site)[0]
-    return first.name != site and first.fused_dim is None
+    return self.parts(site)[0].name != site and self.parts(site)[0].fused_dim is None
 
 @patch
 def sites(self:Adapters)-> list[str]:
@@ -230,21 +228,22 @@ def delta(self:Adapters, layer: Layer, rows: slice = slice(None), rule: Rule | N
 
 # %% ../../nbs/merging/10_lora.ipynb #07fea0c6
 @patch
-def whole_tensors(self:Adapters, places: dict)-> dict[str, Tensor]: # as adapters call them
-    "What an exported adapter holds beside products"
-    if not places: return {}
+def whole_tensors(self:Adapters, modules: dict[str, str])-> dict[str, Tensor]:
+    "All tensors of modules that an exported adapter holds whole, as adapters call them"
     base, layers = self.base, self.changes(self.rule)
-    merged = lambda n: (base.read(n).double() + self.delta(layers[n])).to(base.specs[n].dtype)
-    return {site: merged(place["place"]) for site, place in places.items()}
+    merged = lambda n, x: (x.double() + self.delta(layers[n])).to(x.dtype) if n in layers else x
+    return {module + n[len(start):]: merged(n, base.read(n)) for module, start in modules.items()
+            for n in base.specs if n.startswith(f"{start}.")}
 
 @patch
 def export_adapter(self:Adapters, out: Path | str, rank: int | None = None, overwrite: bool = False
                   )-> float: # relative error of the truncation
     "Write everything merged as one adapter, which PEFT loads"
     out, manifest = Path(out).absolute(), self.state.manifest
-    places, products = manifest.get("places", {}), {}
+    modules, products = whole_modules(manifest), {}
     check_destination(out, overwrite, [self.state.path] if self.state.path else [])
     check_exportable(self.sites(), manifest)
-    for site in (s for s in self.sites() if s not in places):
+    for site in (s for s in self.sites() if s not in manifest.get("places", {})):
         with solvable(site): products[site] = product_svd(*self.factors(site))
-    return write_adapter(out, manifest, products, rank, self.whole_tensors(places))
+    wholes = self.whole_tensors(modules) if modules else {}
+    return write_adapter(out, manifest, products, rank, wholes, list(modules))

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['CORE_RULES', 'adapters_manifest', 'AdapterExpert', 'parts_of', 'bring', 'adapter_expert', 'thin', 'wide',
            'bring_products', 'bring_wholes', 'tower', 'check_tower', 'check_bases', 'site_facts', 'place_sites',
-           'check_exportable']
+           'check_exportable', 'whole_modules']
 
 # %% ../../nbs/merging/09_sites.ipynb #a6dfd0dc
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +84,8 @@ def bring(expert: AdapterExpert, site: str, role: Layer, left: Tensor, right: Te
 def adapter_expert(adapter: Adapter, tuned: Tuned | None = None # with its base, if it needs that
                   )-> AdapterExpert:
     "An adapter with its sites"
+    if adapter.rescales: raise OpcmError(f"{adapter.source}: a DoRA adapter, whose change is no "
+                                         "product; add it to a state without --lora (lora=True)")
     expert, shapes = AdapterExpert(adapter), adapter.shapes()
     if tuned:
         bring_products(expert, tuned)
@@ -124,11 +127,12 @@ def bring_wholes(expert: AdapterExpert, tuned: Tuned):
         change = tuned.replacement(name)
         if not change.any(): continue                                      # a copy of the base's
         site, role = tuned.wholes.get(name) or tuned.tokens[name], layer_role(base, name)
+        tensors = dict(whole=adapter.wholes.get(site), rows=adapter.tokens.get(site))
+        if name in tuned.pieces: site = name
         stack = role.linear and change.ndim == 3
         left, right = map(torch.stack, zip(*map(wide, change))) if stack else thin(change)
-        tensors = dict(whole=adapter.wholes.get(site), rows=adapter.tokens.get(site))
         bring(expert, site, role, left, right, {k: v for k, v in tensors.items() if v},
-              place=name, dense=True)
+              place=name, dense=name not in tuned.pieces)
         expert.bases[name] = base.digest(name)
 
 # %% ../../nbs/merging/09_sites.ipynb #7b933e1f
@@ -197,3 +201,15 @@ def check_exportable(sites: list[str], manifest: dict):
     if not modules:
         raise OpcmError("an adapter file that PEFT loads holds products, and none was merged; "
                         "export the full model (without --rank)")
+
+# %% ../../nbs/merging/09_sites.ipynb #85199715
+def whole_modules(manifest: dict)-> dict[str, str]: # as adapters call it -> beginning in the base
+    "Modules that an adapter file holds whole: those that were trained, as far as is known"
+    saved = manifest.get("config", {}).get("modules_to_save") or []
+    modules = {}
+    for site, place in manifest.get("places", {}).items():
+        starts = [re.match(rf"(.*\.)?{re.escape(str(name))}(?=\.)", site) for name in saved]
+        starts = [start[0] for start in starts if start]
+        module = min(starts, key=len, default=site.rpartition(".")[0])
+        modules[module] = place["place"].removesuffix(site[len(module):])
+    return modules
