@@ -110,18 +110,6 @@ def task_vector(self:Tuned, name: str, rows: slice)-> Tensor:
     return self.rescaled(name, rows, x) if "M" in self.adapter.sites[self.sites[name][0]] else x
 
 @patch
-def rescaled(self:Tuned, name: str, rows: slice, x: Tensor)-> Tensor:
-    "DoRA's change: each row of the sum gets the length that was trained"
-    site, _ = self.sites[name]
-    if name in self.flips:
-        raise OpcmError(f"{self.adapter.source}: a DoRA adapter whose {site} is not stored "
-                        f"outputs x inputs; {MERGE_FIRST}")
-    lengths = self.adapter.read(self.adapter.sites[site]["M"])[rows]
-    before = self.base.read(name, rows).double()
-    after = before + x
-    return after * (lengths / after.norm(dim=1))[:, None] - before
-
-@patch
 def rows(self:Tuned, name: str, rows: slice)-> Tensor:
     "The base's and what is changed"
     x = self.base.read(name, rows)
@@ -132,6 +120,19 @@ def rows(self:Tuned, name: str, rows: slice)-> Tensor:
 def changes(self:Tuned, name: str)-> bool:
     "Whether a parameter is another than the base's"
     return any(name in places for places in (self.sites, self.wholes, self.tokens))
+
+# %% ../../nbs/checkpoints/14_full_models.ipynb #bf2276ff
+@patch
+def rescaled(self:Tuned, name: str, rows: slice, x: Tensor)-> Tensor:
+    "DoRA's change: each row of the sum gets the length that was trained"
+    site, _ = self.sites[name]
+    if name in self.flips:
+        raise OpcmError(f"{self.adapter.source}: a DoRA adapter whose {site} is not stored "
+                        f"outputs x inputs; {MERGE_FIRST}")
+    lengths = self.adapter.read(self.adapter.sites[site]["M"])[rows]
+    before = self.base.read(name, rows).double()
+    after = before + x
+    return after * (lengths / after.norm(dim=1))[:, None] - before
 
 # %% ../../nbs/checkpoints/14_full_models.ipynb #56795e74
 def adapter_folder(source)-> Path | None:
