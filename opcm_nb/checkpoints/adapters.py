@@ -23,7 +23,6 @@ from ..basics.disk import OpcmError
 
 # %% ../../nbs/checkpoints/11_adapters.ipynb #1f981ef9
 _GROUP = re.compile(r"\)[*+?{]|\\\d")      # a repeated group can take for ever to match
-_PATTERNS = ("alpha_pattern", "rank_pattern")
 
 def _wrong_pattern(key: str, patterns)-> str:
     number = lambda x: isinstance(x, (int, float)) and math.isfinite(x)
@@ -42,7 +41,7 @@ def malformed(config)-> str:
         value = config.get(key, 8)
         if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
             return f"{key} is {value!r}"
-    wrong = (_wrong_pattern(key, config.get(key) or {}) for key in _PATTERNS)
+    wrong = (_wrong_pattern(k, config.get(k) or {}) for k in ("alpha_pattern", "rank_pattern"))
     return next(filter(None, wrong), "")
 
 # %% ../../nbs/checkpoints/11_adapters.ipynb #a5cf2abf
@@ -78,8 +77,7 @@ class Adapter:
     @property
     def bound(self)-> bool:
         "Whether its base must be at hand: whole tensors are compared with it, stacks cut as it is"
-        stacks = any(self.experts(site) > 1 for site in self.sites)
-        return bool(self.wholes or self.tokens or stacks)
+        return bool(self.wholes or self.tokens or any(self.experts(s) > 1 for s in self.sites))
 
     def shape(self, name: str)-> tuple[int, ...]:
         "Shape of one of its tensors, from the header where there is one"
@@ -90,10 +88,12 @@ class Adapter:
 def _check_factors(adapter: Adapter, file: Path, site: str):
     pair = adapter.sites[site]
     shapes = {k: adapter.shape(n) for k, n in pair.items()}
-    if list(pair) == ["bias"] and len(shapes["bias"]) == 1: return
+    weight = site.removesuffix("bias") + "weight"
+    if list(pair) == ["bias"] and len(shapes["bias"]) == 1 and weight in adapter.sites: return
     A, B = shapes.get("A", ()), shapes.get("B", ())
     kernel = len(A) > 2 and len(B) == len(A) and set(B[2:]) == {1}
-    if not (A and B) or (len(A) != 2 or len(B) != 2) and not kernel or A[0] != B[1]:
+    plain = len(A) == len(B) == 2
+    if not (plain or kernel) or A[0] != B[1] or not A[0]:
         raise OpcmError(f"{file}: the factors of {site} do not make a matrix "
                         f"({list(shapes.values())}); {MERGE_FIRST}")
     turned = adapter.config.get("fan_in_fan_out") or "embedding" in pair["A"]
@@ -168,8 +168,7 @@ def open_adapter(folder: Path | str)-> Adapter:
             raise OpcmError(f"{file}: {n} is neither a factor of a product nor a parameter; "
                             f"{MERGE_FIRST}")
     for site in adapter.sites: _check_factors(adapter, file, site)
-    if not (adapter.sites or adapter.wholes or adapter.tokens):
-        raise OpcmError(f"{file}: holds no tensor; copy or download it again")
+    if not adapter.tensors: raise OpcmError(f"{file}: holds nothing; copy or download it again")
     return adapter
 
 # %% ../../nbs/checkpoints/11_adapters.ipynb #56cb4e55
@@ -184,17 +183,18 @@ def setting(self:Adapter, key: str, default: float, site: str)-> float:
     "Rank or alpha of a site, by PEFT's patterns"
     module = site if self.targeted(site) else site.removesuffix(".weight")
     patterns = self.config.get(f"{key}_pattern") or {}
-    value = next((v for k, v in patterns.items() if re.match(rf"(.*\.)?({k})$", module)), None)
-    return default if value is None else value
+    return next((v for k, v in patterns.items() if re.match(rf"(.*\.)?({k})$", module)), default)
 
 # %% ../../nbs/checkpoints/11_adapters.ipynb #00d18d64
 @patch
 def experts(self:Adapter, site: str)-> int:
     "How many matrices the stack has that a site is; 1 where it is one matrix"
-    pair = self.sites[site]
     if not self.targeted(site): return 1
-    rank = int(self.setting("rank", self.config.get("r", 8), site))
-    return self.shape(pair["A"])[0] // max(rank, 1)
+    r, rank = self.shape(self.sites[site]["A"])[0], self.setting("rank", self.config.get("r"), site)
+    if not rank or r % rank:
+        raise OpcmError(f"{self.source}: {r} rows of {site}.lora_A are no multiple of the rank "
+                        f"{rank} in its configuration; copy or download it again")
+    return int(r // rank)
 
 @patch
 def alpha(self:Adapter, site: str)-> float:

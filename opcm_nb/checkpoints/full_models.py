@@ -91,6 +91,7 @@ def indices(self:Tuned, name: str)-> list[int]:
         module = name.removesuffix(".weight")
         tokens = next((v for k, v in tokens.items() if f".{module}".endswith(f".{k}")), [])
     rows = self.adapter.shape(self.adapter.tokens[name])[0]
+    tokens = tokens if isinstance(tokens, list) else []
     if len(tokens) != rows or not all(isinstance(i, int) and i >= 0 for i in tokens):
         raise OpcmError(f"{self.adapter.source}: {rows} rows of {name} were trained, and "
                         f"trainable_token_indices of its configuration names {len(tokens)}; copy "

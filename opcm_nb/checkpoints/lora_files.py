@@ -128,7 +128,8 @@ def product_shapes(file: Path, modules: dict[str, dict], tensors)-> dict[str, tu
     out = {}
     for module, pair in modules.items():
         shapes = [tuple(tensors[pair[k]].shape) for k in "AB" if k in pair]
-        if len(shapes) < 2 or min(map(len, shapes)) < 2 or shapes[0][0] != shapes[1][1]:
+        sound = len(shapes) == 2 and min(map(len, shapes)) > 1 and set(shapes[1][2:]) <= {1}
+        if not sound or shapes[0][0] != shapes[1][1] or not shapes[0][0]:
             raise OpcmError(f"{file}: the factors of {module} do not make a matrix ({shapes}); "
                             "copy or download it again")
         out[module] = (shapes[1][0], *shapes[0][1:])
@@ -171,7 +172,7 @@ def open_lora_file(file: Path, base: Checkpoint)-> Adapter:
     for module, place in places.items():
         pair = parts[part][module]
         adapter.sites[place] = {k: pair[k] for k in "AB"}
-        if "alpha" in pair: adapter.alphas[place] = float(tensors[pair["alpha"]])
+        if "alpha" in pair: adapter.alphas[place] = _number(file, pair["alpha"], tensors)
         elif "lora_alpha" not in config:
             if part == "base_model.model": _refuse_scale(file)
             adapter.alphas[place] = adapter.shape(pair["A"])[0]
@@ -179,6 +180,11 @@ def open_lora_file(file: Path, base: Checkpoint)-> Adapter:
     if more: note(f"{file}: {base.source} is its {part or 'part without a component'}; what it "
                   f"has of {', '.join(more)} is left out")
     return adapter
+
+def _number(file: Path, name: str, tensors)-> float:
+    x = tensors[name]
+    if x.numel() == 1 and x.isfinite(): return float(x)
+    raise OpcmError(f"{file}: {name} is no number; copy or download it again")
 
 def _refuse_scale(file: Path):
     raise OpcmError(f"{file}: factors as PEFT stores them, and nothing that tells their alpha; put "

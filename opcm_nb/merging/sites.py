@@ -205,8 +205,8 @@ def check_exportable(sites: list[str], manifest: dict):
 # %% ../../nbs/merging/09_sites.ipynb #85199715
 def whole_modules(manifest: dict)-> dict[str, str]: # as adapters call it -> beginning in the base
     "Modules that an adapter file holds whole: those that were trained, as far as is known"
-    saved = manifest.get("config", {}).get("modules_to_save") or []
-    modules = {}
+    saved, modules = manifest.get("config", {}).get("modules_to_save"), {}
+    saved = saved if isinstance(saved, list) else []
     for site, place in manifest.get("places", {}).items():
         starts = [re.match(rf"(.*\.)?{re.escape(str(name))}(?=\.)", site) for name in saved]
         starts = [start[0] for start in starts if start]
