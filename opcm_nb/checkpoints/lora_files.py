@@ -159,6 +159,17 @@ def _settings(file: Path, part: str)-> dict:
     start = f"{part}." if part else ""
     return {k[len(start):]: v for k, v in config.items() if k.startswith(start)}
 
+# %% ../../nbs/checkpoints/12_lora_files.ipynb #1b18dd88
+def _number(file: Path, name: str, tensors)-> float:
+    x = tensors[name]
+    if x.numel() == 1 and x.isfinite(): return float(x)
+    raise OpcmError(f"{file}: {name} is no number; copy or download it again")
+
+def _refuse_scale(file: Path):
+    raise OpcmError(f"{file}: factors as PEFT stores them, and nothing that tells their alpha; put "
+                    "the adapter_config.json that PEFT wrote beside it, call it adapter_model"
+                    f"{file.suffix}, and add the folder")
+
 # %% ../../nbs/checkpoints/12_lora_files.ipynb #ffeb7d20
 def open_lora_file(file: Path, base: Checkpoint)-> Adapter:
     "The adapter of a base in a file of an image tool"
@@ -180,13 +191,3 @@ def open_lora_file(file: Path, base: Checkpoint)-> Adapter:
     if more: note(f"{file}: {base.source} is its {part or 'part without a component'}; what it "
                   f"has of {', '.join(more)} is left out")
     return adapter
-
-def _number(file: Path, name: str, tensors)-> float:
-    x = tensors[name]
-    if x.numel() == 1 and x.isfinite(): return float(x)
-    raise OpcmError(f"{file}: {name} is no number; copy or download it again")
-
-def _refuse_scale(file: Path):
-    raise OpcmError(f"{file}: factors as PEFT stores them, and nothing that tells their alpha; put "
-                    "the adapter_config.json that PEFT wrote beside it, call it adapter_model"
-                    f"{file.suffix}, and add the folder")

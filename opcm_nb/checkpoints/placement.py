@@ -167,9 +167,9 @@ def check_part(config: dict, # of the adapter
     kind = model_class(read_json(base.folder / "config.json")) if base.folder else ""
     for n, site in placed.items():
         longer = n.endswith(site)
-        if not (longer or site.endswith(n)): continue                    # another name in memory
         more, less = n.removesuffix(site), site.removesuffix(n)
         one, two = (more, trained_on) if longer and more else (less or trained_on, kind)
+        if not (longer or site.endswith(n)): one, two = n, site          # another name in memory
         if other_part(one, two):
             raise OpcmError(f"{adapter}: {site} would go into {n} of {base.source}, but it was "
                             f"trained on {trained_on if longer else less}; merge it in a state of "
