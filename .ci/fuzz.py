@@ -18,7 +18,7 @@ READERS = ["opcm_nb", "torch._weights_only_unpickler", "torch.serialization"]
 guided = atheris and __name__ == "__main__" and sys.argv[1] != "pack"
 with atheris.instrument_imports(include=READERS) if guided else nullcontext():
     import torch
-    from opcm_nb.checkpoints.adapters import adapted
+    from opcm_nb.checkpoints.full_models import adapted
     from opcm_nb.checkpoints.companions import companions
     from opcm_nb.checkpoints.loading import open_checkpoint
     from opcm_nb.merging.merger import ContinualMerger

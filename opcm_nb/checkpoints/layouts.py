@@ -7,7 +7,6 @@ __all__ = ['WEIGHTS', 'WeightSet', 'shard_sets', 'missing_shards', 'weight_set',
            'no_weights', 'weight_map', 'weight_files', 'model_folder']
 
 # %% ../../nbs/checkpoints/04_layouts.ipynb #1f78b20c
-import json
 import re
 from collections import defaultdict
 from collections.abc import Collection

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WORDS', 'fused_attention', 'finder', 'letters', 'fused_gate', 'pixel_role', 'module_role', 'module_roles',
            'stored_role', 'known_roles', 'named_role', 'chosen_roles', 'decide_roles', 'role_record', 'recorded_role',
-           'weight_shares']
+           'weight_shares', 'all_roles']
 
 # %% ../../nbs/checkpoints/08_roles.ipynb #9dfb006d
 import re
@@ -218,3 +218,10 @@ def weight_shares(base: Checkpoint, roles: dict[str, tuple[Layer, str]])-> dict[
         count[0] += prod(base.specs[name].shape)
         count[1] += 1
     return shares
+
+def all_roles(base: Checkpoint)-> dict[str, Layer]:
+    "The layer of every parameter, decided once for a checkpoint"
+    if "_roles" not in vars(base):
+        vars(base)["_roles"] = {n: layer for n, (layer, _) in
+                                decide_roles(base, base.parameters()).items()}
+    return vars(base)["_roles"]

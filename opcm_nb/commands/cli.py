@@ -16,7 +16,7 @@ from fastcore.script import store_true
 from ..basics.disk import need_space, scratch_folder
 from ..basics.sizes import human_size, count
 from ..basics.tables import text_table
-from ..checkpoints.adapters import adapter_folder
+from ..checkpoints.full_models import adapter_folder
 from ..checkpoints.loading import open_checkpoint
 from .plan import plan, show_plan
 from .report import check_page, show_status, verified, write_html

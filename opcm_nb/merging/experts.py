@@ -15,11 +15,11 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from ..basics.disk import OpcmError, note
-from ..checkpoints.adapters import adapted, adapter_folder
 from ..checkpoints.checkpoint import Checkpoint, Digest, content_hash, few
 from ..checkpoints.checkpoint import prefixes, selects
 from ..checkpoints.companions import differing_modules
 from ..checkpoints.counterparts import Match, check_values, counterpart, part_hash
+from ..checkpoints.full_models import adapted, adapter_folder
 from ..checkpoints.layers import Layer
 from ..checkpoints.loading import open_checkpoint
 from ..checkpoints.tensorfiles import Spec
@@ -85,7 +85,7 @@ def open_expert(base: Checkpoint, source, # path, hub id, adapter, state dict or
                 vocabulary: str = "common")-> Expert: # policy for other sizes, see `counterpart`
     "An expert of a base, refused for everything that headers and records can tell"
     folder = adapter_folder(source)
-    if folder: expert = adapted(base, folder, str(source), only, exclude)
+    if folder: expert = adapted(base, folder, str(source), only, exclude, vocabulary)
     else: expert = open_checkpoint(source)
     check_kind(tangent, expert)
     start = start if start is None else open_checkpoint(start)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FILES', 'model_card', 'is_model', 'check_destination', 'in_memory', 'one_file', 'write_model', 'set_dtype', 'publish',
-           'plain_config', 'truncated', 'adapter_tensors', 'write_adapter']
+           'plain_config', 'plain_extras', 'truncated', 'adapter_tensors', 'write_adapter']
 
 # %% ../../nbs/merging/08_export.ipynb #fc90f1cb
 import json
@@ -169,6 +169,11 @@ def plain_config(rank: int, sites)-> dict:
                 target_modules=modules, inference_mode=True, init_lora_weights=True,
                 exclude_modules=None, layers_to_transform=None, layers_pattern=None)
 
+def plain_extras(modules: list[str])-> dict:
+    "Settings of an adapter that holds some modules whole, and nothing else beside products"
+    return dict(modules_to_save=sorted(modules) or None, bias="none", lora_bias=False,
+                trainable_token_indices=None, target_parameters=None, use_dora=False)
+
 def truncated(U: Tensor, s: Tensor, Vt: Tensor, rank: int)-> tuple[Tensor, Tensor]:
     "Two factors [m, rank], [rank, n] of a product's leading part; zeros where it has less"
     root = s[:rank].sqrt()
@@ -192,7 +197,8 @@ def adapter_tensors(products: dict[str, tuple], rank: int, # parameter -> U, s, 
     return tensors
 
 # %% ../../nbs/merging/08_export.ipynb #b94e1193
-def write_adapter(out: Path, manifest: dict, products: dict[str, tuple], rank: int | None
+def write_adapter(out: Path, manifest: dict, products: dict[str, tuple], rank: int | None,
+                  wholes: dict[str, Tensor] = {}, modules: list[str] = () # held whole
                  )-> float: # relative error of the truncation
     "Write products as one adapter, whole or not at all; exact when no rank is given"
     if rank is not None and rank < 1: raise ValueError(f"rank is at least 1, got {rank}")
@@ -202,7 +208,8 @@ def write_adapter(out: Path, manifest: dict, products: dict[str, tuple], rank: i
     config = dict(manifest["config"])
     tensors = adapter_tensors(products, rank, bool(config.get("fan_in_fan_out")),
                               manifest["embeddings"])
-    config |= plain_config(rank, products)
+    config |= plain_config(rank, products) | plain_extras(modules)
+    tensors |= {f"base_model.model.{n}": x.contiguous() for n, x in wholes.items()}
     with scratch_folder(out) as folder:
         save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
         (folder / "adapter_config.json").write_text(json.dumps(config, indent=2))

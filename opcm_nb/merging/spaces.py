@@ -13,8 +13,9 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.gguf_files import check_exact
 from ..checkpoints.loading import open_checkpoint, recorded
 from .base import checked_device, weights_manifest
-from .lora import Adapters, adapters_manifest
+from .lora import Adapters
 from .parallel import Budget
+from .sites import adapters_manifest
 from .weights import Weights
 from ..rules.core import Rule
 from ..rules.registry import make_rule
