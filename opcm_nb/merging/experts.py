@@ -34,6 +34,7 @@ class Expert:
     names: dict[str, str] # parameter of the base -> as the expert calls it
     starts: dict[str, str] # parameter of the base -> as the start calls it
     statistics: Checkpoint | None = None
+    weight: float = 1. # beside the other experts
 
     @property
     def source(self)-> str: return self.checkpoint.source

@@ -185,6 +185,7 @@ def save_adapter(out: Path, tensors: dict[str, Tensor], config: dict, card: str)
 def write_adapter(out: Path, manifest: dict, products: dict[str, tuple], # site -> U, s, Vt
                   rank: int | None, # enough to be exact when left out
                   chosen: dict = {}, # at the export, for the card
+                  scale: float = 1., # of the product
                   dtype: torch.dtype = torch.float32)-> float: # relative error of the truncation
     "Write products as one adapter, whole or not at all"
     if rank is not None and rank < 1: raise ValueError(f"rank is at least 1, got {rank}")
@@ -193,7 +194,8 @@ def write_adapter(out: Path, manifest: dict, products: dict[str, tuple], # site 
     error = math.sqrt(energy(rank) / energy(0)) if energy(0) else 0.
     config = manifest["config"] | plain_config(rank, products)
     turned = set(products) if config.get("fan_in_fan_out") else set()
-    factors = {site: truncated(*product, rank) for site, product in products.items()}
+    truncations = {site: truncated(*product, rank) for site, product in products.items()}
+    factors = {site: (scale * left, right) for site, (left, right) in truncations.items()}
     tensors = adapter_tensors(factors, turned, manifest["embeddings"], dtype)
     card = model_card(manifest, None, chosen | dict(rank=rank))
     note = f"Rank {rank}; relative error of the truncation {error:.2e}."

@@ -239,12 +239,12 @@ def delta(self:Adapters, layer: Layer, rows: slice = slice(None), rule: Rule | N
 
 # %% ../../nbs/merging/10_lora.ipynb #07fea0c6
 @patch
-def export_adapter(self:Adapters, out: Path | str, rank: int | None = None, overwrite: bool = False
+def export_adapter(self:Adapters, out: Path, rank: int | None = None, overwrite: bool = False,
+                   rule: Rule | None = None, **more # of `write_adapter`
                   )-> float: # relative error of the truncation
     "Write everything merged as one adapter, which PEFT loads"
-    out = Path(out).absolute()
     check_destination(out, overwrite, [self.state.path] if self.state.path else [])
     products = {}
     for site in self.sites():
-        with solvable(site): products[site] = product_svd(*self.factors(site))
-    return write_adapter(out, self.state.manifest, products, rank)
+        with solvable(site): products[site] = product_svd(*self.factors(site, rule))
+    return write_adapter(out, self.state.manifest, products, rank, **more)

@@ -6,7 +6,6 @@
 __all__ = ['ContinualMerger', 'merge']
 
 # %% ../../nbs/merging/14_merger.ipynb #f6661965
-from collections.abc import Iterator
 from pathlib import Path
 
 from fastcore.basics import patch
@@ -16,10 +15,9 @@ from ..basics.disk import OpcmError, guarded
 from ..checkpoints.layers import Layer
 from . import records
 from .experts import LayerReport
-from .lora import Adapters
 from .manifest import arrival_trace
 from .memory import MemoryState
-from .merged import MergedModel, solver
+from .outputs import Outputs
 from .parallel import Budget, Threads, cores
 from .spaces import new_stream, open_space, recorded_rule
 from .state import StateFolder
@@ -28,7 +26,7 @@ from ..rules.linalg import solvable
 from ..rules.registry import make_rule
 
 # %% ../../nbs/merging/14_merger.ipynb #592284ca
-class ContinualMerger:
+class ContinualMerger(Outputs):
     "Folds experts into one model, one after another"
     def __init__(self, state, # where things are kept: `MemoryState`, `StateFolder`
                  space, # what is merged: `Weights` of a base, or the span of `Adapters`
@@ -56,7 +54,9 @@ def fold_layer(self:ContinualMerger, expert, step: str, generation, layer: Layer
             tau = space.task_vector(expert, piece, rows, kept, report)
             if tau is not None:
                 report.count(layer, tau)
-                about = measured | dict(statistics=space.statistics(expert, layer, report))
+                tau, weight = rule.weighted(tau, expert.weight)
+                statistics = space.statistics(expert, layer, report)
+                about = measured | dict(statistics=statistics, weight=weight)
                 with solvable(layer.name):
                     report.describe(layer, getattr(rule, step)(kept, tau, layer.linear, about))
             for slot, x in space.stored(kept).items():
@@ -90,11 +90,14 @@ def add(self:ContinualMerger, expert, # path, hub id, adapter, state dict or mod
         progress: bool = False, # show a bar
         statistics=None, # for rules that need them: path or dict, see `statistics`
         start=None, # the model that its fine-tuning started at; the base when left out
+        weight: float = 1. # beside the other experts, see `Rule.weighted`
        )-> dict: # the arrival's record
     "Fold one expert in and commit"
     self.space.check_budget()
+    weight = records.checked_weight(weight)
     with self.state.lock():
         expert, manifest = self.space.expert(expert, statistics, start), self.state.manifest
+        expert.weight = weight
         name = records.new_name(manifest, expert.source, name)
         def outcome(reports):
             record = records.new_record(expert, name, reports)
@@ -117,6 +120,7 @@ def remove(self:ContinualMerger, expert, # as it was added
     self.space.check_budget()
     with self.state.lock():
         expert, before = self.space.expert(expert, statistics, start), self.state.manifest
+        expert.weight = records.recorded_weight(self, expert, progress)
         def outcome(reports):
             record = records.find_record(before, expert.source, reports)
             after = records.after_departure(before, record, reports)
@@ -170,74 +174,11 @@ def open(cls:ContinualMerger, state, # a state folder, or another place that hol
 
 # %% ../../nbs/merging/14_merger.ipynb #4498d666
 @patch
-def model(self:ContinualMerger,
-          dtype: str | None = None, # of floating-point tensors; the base's when left out
-          rule: str | Rule | None = None, # another rule on the same statistics
-          preserve: str = "", # parameters to leave unmerged: prefixes, separated by commas
-          preserve_from=None, # checkpoint to take them from; the base when left out
-          **settings # of the rule
-         )-> MergedModel:
-    "The merged model, in pieces that nobody has asked for yet"
-    rule = solver(self.space, rule, **settings)
-    return MergedModel(self.space, self.workers, rule, dtype, preserve, preserve_from)
-
-@patch
-def delta(self:ContinualMerger, name: str, # of a parameter of the base
-          **settings # rule, and settings of it
-         )-> Tensor: # of the parameter's shape, in the accumulator's dtype
-    "What the merged model adds to one parameter"
-    return self.model(**settings).delta(name)
-
-@patch
-def merged(self:ContinualMerger, dtype: str | None = None, # as of `model`
-           progress: bool = False, # show a bar
-           **settings # of `model`
-          )-> Iterator[tuple[list[str], Tensor]]: # tied names, tensor
-    "Every tensor of the merged model on the CPU, with all its tied names"
-    return self.model(dtype, **settings).tensors(progress)
-
-@patch
-def state_dict(self:ContinualMerger, dtype: str | None = None, # as of `model`
-               **settings # of `model`
-              )-> dict[str, Tensor]: # name -> tensor
-    "The merged model in memory, under the base's names"
-    return self.model(dtype, **settings).state_dict()
-
-@patch
 def trace(self:ContinualMerger)-> list[dict]:
     "Norms and lambda after each arrival"
     return arrival_trace(self.state.manifest)
 
 # %% ../../nbs/merging/14_merger.ipynb #33695084
-@patch
-@guarded
-def export(self:ContinualMerger,
-           out: Path | str, # a folder, or a .safetensors, .pt, .pth or .bin file
-           dtype: str | None = None, # of floating-point tensors; the base's when left out
-           overwrite: bool = False, # replace an existing export
-           progress: bool = False, # show a bar
-           max_shard_size: str = "5GB", # of the weight files
-           rule: str | Rule | None = None, # another rule on the same statistics
-           preserve: str = "", # parameters to leave unmerged: prefixes, separated by commas
-           preserve_from=None, # checkpoint to take them from; the base when left out
-           **settings # of the rule
-          )-> Path: # where it was written
-    "Write the merged model as a checkpoint of the base's library"
-    model = self.model(dtype, rule, preserve, preserve_from, **settings)
-    return model.write(Path(out).expanduser(), overwrite, max_shard_size, progress)
-
-@patch
-@guarded
-def export_adapter(self:ContinualMerger, out: Path | str, # a folder
-                   rank: int | None = None, # of every matrix; enough to be exact when left out
-                   overwrite: bool = False, # replace an existing export
-                  )-> float: # relative error of the truncation
-    "Write everything merged as one adapter, which PEFT loads; of a stream of adapters"
-    if not isinstance(self.space, Adapters):
-        raise ValueError("only a stream of adapters (lora=True, --lora) is an adapter")
-    if not self.totals.t: raise OpcmError("no adapter has been merged yet; add one first")
-    return self.space.export_adapter(out, rank, overwrite)
-
 def merge(base, # state dict, module or path
           experts: list, # the same kinds, in order of arrival
           rule: str | Rule = "opcm", # see `rules.registry`

@@ -23,6 +23,7 @@ class AdapterExpert:
     "An adapter, and the matrices that it changes, fused ones taken apart"
     adapter: Adapter
     sites: dict[str, tuple[Layer, Tensor, Tensor]] # name -> role, [m, r], [r, n]
+    weight: float = 1. # beside the other experts
     revision = None
 
     @property

@@ -187,7 +187,8 @@ def measure(self:Weights, expert: Expert)-> dict:
     def stream():
         for layer in layers:
             for piece, rows in self.pieces(layer):
-                yield self.task_vector(expert, piece, rows), self.kept(piece, rows)
+                tau = self.task_vector(expert, piece, rows)
+                yield self.rule.weighted(tau, expert.weight)[0], self.kept(piece, rows)
     norm = 0.
     if self.rule.needs == "fisher":
         names = [n for n in map(expert.names.get, (layer.name for layer in self.layers))
