@@ -184,7 +184,7 @@ def save_adapter(out: Path, tensors: dict[str, Tensor], config: dict, card: str)
 # %% ../../nbs/merging/08_export.ipynb #b94e1193
 def write_adapter(out: Path, manifest: dict, products: dict[str, tuple], # site -> U, s, Vt
                   rank: int | None, # enough to be exact when left out
-                  chosen: dict = {}, # at the export, for the card
+                  options: dict = {}, # at the export, for the card
                   scale: float = 1., # of the product
                   dtype: torch.dtype = torch.float32)-> float: # relative error of the truncation
     "Write products as one adapter, whole or not at all"
@@ -197,7 +197,7 @@ def write_adapter(out: Path, manifest: dict, products: dict[str, tuple], # site 
     truncations = {site: truncated(*product, rank) for site, product in products.items()}
     factors = {site: (scale * left, right) for site, (left, right) in truncations.items()}
     tensors = adapter_tensors(factors, turned, manifest["embeddings"], dtype)
-    card = model_card(manifest, None, chosen | dict(rank=rank))
+    card = model_card(manifest, None, options | dict(rank=rank))
     note = f"Rank {rank}; relative error of the truncation {error:.2e}."
     save_adapter(out, tensors, config, f"{card}\n{note}\n")
     return error

@@ -20,7 +20,8 @@ def check_name(repo: str, out: Path):
     "Refuse what is no name of a repository, or no folder"
     try: validate_repo_id(repo)
     except HFValidationError as e:
-        raise ValueError(f"{repo!r} is no name on the hub ({first_line(e)}); give ORG/NAME") from None
+        raise ValueError(f"{repo!r} is no name on the hub ({first_line(e, 200)}); give ORG/NAME"
+                        ) from None
     if Path(out).suffix in (".safetensors", ".pt", ".pth", ".bin"):
         raise ValueError(f"{out}: a push takes a folder, with its card; choose one for the export")
 

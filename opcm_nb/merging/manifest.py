@@ -61,7 +61,8 @@ def read_manifest(folder: Path)-> dict:
 # %% ../../nbs/merging/01_manifest.ipynb #9149c9e4
 def arrival_trace(manifest: dict)-> list[dict]:
     "For each expert: name, raw norm, mean norm so far, norm of each slot, and OPCM's lambda"
-    rows, total, weights = [], 0., 0.
+    rows, total = [], 0.
+    weights = 0.
     for t, record in enumerate(manifest["arrivals"], 1):
         weight = record.get("weight", 1)
         total, weights = total + weight * record["norm"], weights + weight

@@ -53,8 +53,7 @@ def solver(space, rule: str | Rule | None = None, # another rule on the same sta
 
 # %% ../../nbs/merging/12_merged.ipynb #f1c3ae72
 def scaled_solver(space, rule: str | Rule | None = None, # as of `solver`
-                  scale: float | None = None, # of the merged change
-                  **settings # of the rule
+                  scale: float | None = None, **settings # of the merged change, of the rule
                  )-> tuple[Rule, float]: # rule, factor on what it gives
     "The rule that turns a state into a model, and what its result is multiplied by"
     new = solver(space, rule, **settings)
@@ -116,13 +115,12 @@ def change(self:MergedModel, layer: Layer, rows: slice = slice(None))-> Tensor:
     return delta if scale == 1 else delta * scale
 
 @patch(as_prop=True)
-def chosen(self:MergedModel)-> dict:
+def options(self:MergedModel)-> dict:
     "What was chosen for this model, for its card"
-    source = Path(self.source.source).name if self.preserve else None
+    source = None if self.source is self.space.base else Path(self.source.source).name
     return dict(rule=dict(name=self.rule.name, settings=self.rule.settings()),
                 scale=None if self.scale == 1 else self.scale, preserve=self.preserve,
-                preserve_from=None if self.source is self.space.base else source,
-                dtype=self.dtype and str(self.dtype).removeprefix("torch."))
+                preserve_from=source, dtype=self.dtype and str(self.dtype).removeprefix("torch."))
 
 # %% ../../nbs/merging/12_merged.ipynb #21023fb9
 @patch
@@ -241,11 +239,12 @@ def write(self:MergedModel, out: Path, overwrite: bool = False, max_shard_size: 
          )-> Path: # where it was written
     "Write the merged model in the layout of the base, with a card"
     self.check_destination(out, overwrite)
-    base, manifest, chosen = self.space.base, self.space.state.manifest, self.chosen
+    base, manifest = self.space.base, self.space.state.manifest
+    options = self.options
     tokenizer = tokenizer_from and tokenizer_folder(manifest, base, tokenizer_from)
-    if tokenizer: chosen |= dict(tokenizer_from=tokenizer.name)
+    if tokenizer: options |= dict(tokenizer_from=tokenizer.name)
     record = lambda path: path.write_text(json.dumps(dict(tangent=True)))
     more = {RECORD: record} if manifest.get("tangent") else {}
-    card = model_card(manifest, base, chosen)
+    card = model_card(manifest, base, options)
     write_model(base, self.rows(progress), self.specs, out, card, max_shard_size, more, tokenizer)
     return out

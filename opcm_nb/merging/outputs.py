@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..basics.disk import OpcmError, guarded
 from .base import FLOATS, float_dtype
-from .extraction import extract
+from .extraction import write_extraction
 from .hub import check_push, push_folder
 from .lora import Adapters
 from .merged import MergedModel, scaled_solver
@@ -38,6 +38,7 @@ def model(self:Outputs,
     rule, factor = scaled_solver(self.space, rule, scale, **settings)
     return MergedModel(self.space, self.workers, rule, dtype, preserve, preserve_from, factor)
 
+# %% ../../nbs/merging/21_outputs.ipynb #1d6d5e61
 @patch
 def delta(self:Outputs, name: str, # of a parameter of the base
           **settings # rule, scale, and settings of the rule
@@ -87,14 +88,14 @@ def export(self:Outputs,
 
 # %% ../../nbs/merging/21_outputs.ipynb #19234428
 @patch
-def adapter_chosen(self:Outputs, rule: str | Rule | None = None, scale: float | None = None,
+def adapter_options(self:Outputs, rule: str | Rule | None = None, scale: float | None = None,
                    **settings # of the rule
-                  )-> dict: # rule, scale, chosen
+                  )-> dict: # rule, scale, options
     "How a stream of adapters is solved, for `Adapters.export_adapter`"
     new, factor = scaled_solver(self.space, rule, scale, **settings)
-    chosen = dict(rule=dict(name=new.name, settings=new.settings()),
+    options = dict(rule=dict(name=new.name, settings=new.settings()),
                   scale=None if factor == 1 else factor)
-    return dict(rule=new, scale=factor, chosen=chosen)
+    return dict(rule=new, scale=factor, options=options)
 
 @patch
 @guarded
@@ -111,12 +112,15 @@ def extract(self:Outputs, out: Path | str, # a folder
     if push: check_push(push, out, private)
     if not self.totals.t: raise OpcmError("no expert has been merged yet; add one first")
     if isinstance(self.space, Adapters):
-        more = self.adapter_chosen(**settings) | dict(dtype=float_dtype(dtype or "float32", FLOATS))
+        more = self.adapter_options(**settings)
+        more["dtype"] = float_dtype(dtype or "float32", FLOATS)
         error = self.space.export_adapter(out, rank, overwrite, **more)
-        lost = error, f"relative error of the truncation {error:.1e}"
-    else: lost = extract(self.model(dtype, **settings), out, rank, overwrite, progress)
+        result = error, f"relative error of the truncation {error:.1e}"
+    else:
+        model = self.model(dtype, **settings)
+        result = write_extraction(model, out, rank, overwrite, progress)
     if push: push_folder(out, push, private)
-    return lost
+    return result
 
 @patch
 def export_adapter(self:Outputs, out: Path | str, # a folder

@@ -39,7 +39,8 @@ def vocabulary_size(folder: Path)-> int: # 0 where no file says it
     ids += map(int, section(read_json(folder / "tokenizer_config.json"), "added_tokens_decoder"))
     old = read_json(folder / "added_tokens.json", {})
     ids += old.values() if isinstance(old, dict) else []
-    if (folder / "vocab.txt").exists(): ids += [len((folder / "vocab.txt").read_text().split("\n")) - 2]
+    words = folder / "vocab.txt"
+    if words.exists(): ids += [len(words.read_text().rstrip("\n").split("\n")) - 1]
     return max((i for i in ids if isinstance(i, int)), default=-1) + 1
 
 def embedding_rows(base: Checkpoint)-> int: # 0 where its configuration does not say
@@ -61,8 +62,10 @@ def tokenizer_folder(manifest: dict, base: Checkpoint, source: str | Path # arri
                         "folder is still there, or a folder (--tokenizer_from)")
     tokens, rows = vocabulary_size(folder), embedding_rows(base)
     if tokens and rows and tokens > rows:
-        raise OpcmError(f"{text}: its tokenizer has {tokens} tokens and the merged model has {rows} "
-                        "rows for them; take the tokenizer of a model of the same vocabulary")
+        raise OpcmError(f"{text}: its tokenizer has {tokens} tokens and the merged model has "
+                        f"{rows} rows for them; take the tokenizer of a model of the same "
+                        "vocabulary")
     if not (tokens and rows):
-        note(f"{text}: nothing says whether the model has rows for all tokens of this tokenizer")
+        note(f"{text}: nothing says whether the model has rows for all tokens of this "
+             "tokenizer")
     return folder

@@ -64,7 +64,8 @@ class Ace(MapRule):
     def map_delta(self, kept, totals):
         "One branch or the other, matrix by matrix"
         one = lambda i: {k.removeprefix("ace_"): x[i] for k, x in kept.items()}
-        return torch.stack([ace_solution(one(i), totals.weight, self) for i in range(len(kept["S"]))])
+        solutions = [ace_solution(one(i), totals.weight, self) for i in range(len(kept["S"]))]
+        return torch.stack(solutions)
 
 # %% ../../nbs/rules/11_ace.ipynb #8fa6d6b4
 def _is_open(k: dict, gate: str)-> bool:
