@@ -90,7 +90,7 @@ def hub_folder(repo: str # `owner/name`, optionally `@revision`
         unused = [f"*{s}" for s in NO_COMPANIONS if s not in (kind, ".index.json")]
         folder = _download(repo_id, revision or None, ignore_patterns=["*/*", ".*", *unused])
         if any(folder.glob(f"*{kind}")): break
-    inside = [f"{name}/*" for name in named_folders(folder)]
+    inside = ["README.md", *(f"{name}/*" for name in named_folders(folder))]
     return _download(repo_id, folder.name, allow_patterns=inside), folder.name
 
 # %% ../../nbs/checkpoints/05_loading.ipynb #5fa17b15

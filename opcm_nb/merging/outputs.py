@@ -97,6 +97,7 @@ def adapter_options(self:Outputs, rule: str | Rule | None = None, scale: float |
                   scale=None if factor == 1 else factor)
     return dict(rule=new, scale=factor, options=options)
 
+# %% ../../nbs/merging/21_outputs.ipynb #413f3a2a
 @patch
 @guarded
 def extract(self:Outputs, out: Path | str, # a folder
