@@ -188,18 +188,17 @@ def model_card(manifest: dict, # of the state that is exported
               )-> str:
     "README.md of an export: base, arrivals with hashes, rule, settings, versions, recipe"
     rule = options.get("rule", manifest["rule"])
-    arrivals = manifest["arrivals"]
     commands = "\n".join(recipe(manifest, options))
     return f"""{front_matter(manifest, base, "rank" in options)}
 # Merged model
 
-{count(len(arrivals), "expert")} merged one after another with the rule `{rule['name']}`
+{count(len(manifest['arrivals']), "expert")} merged one after another with the rule `{rule['name']}`
 (settings: {settings_text(manifest, options)}; accumulated in {manifest['dtype']})
 by opcm_nb {__version__} on torch {torch.__version__.split('+')[0]}.
 
 {base_line(manifest, base)}
 
-{arrival_table(arrivals)}
+{arrival_table(manifest['arrivals'])}
 
 ## The recipe
 
