@@ -139,6 +139,7 @@ def check_extraction(model: MergedModel, out: Path, rank: int | None, overwrite:
                          "exact at some rank; give one of at least 1, such as --rank 32")
     if out.suffix in FILES: raise ValueError(f"{out}: an adapter is a folder; choose one")
     model.check_destination(out, overwrite)
+    model.space.check_budget(model.rule)
     if model.space.state.manifest.get("tangent"):
         raise OpcmError(f"{out}: a tangent model is no base with an adapter; export it whole")
     if not adaptable(model.space.base, model.layers):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..basics.disk import OpcmError, guarded
 from .base import FLOATS, float_dtype
+from .export import FILES
 from .extraction import write_extraction
 from .hub import check_push, push_folder
 from .lora import Adapters
@@ -81,6 +82,8 @@ def export(self:Outputs,
     "Write the merged model as a checkpoint of the base's library"
     out = Path(out).expanduser()
     if push: check_push(push, out, private)
+    if tokenizer_from and out.suffix in FILES:
+        raise ValueError(f"{out}: a file holds no tokenizer; export to a folder")
     model = self.model(dtype, rule, preserve, preserve_from, **settings)
     model.write(out, overwrite, max_shard_size, progress, tokenizer_from)
     if push: push_folder(out, push, private)

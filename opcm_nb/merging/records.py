@@ -58,10 +58,13 @@ def new_totals(arrivals: list[dict], squares: dict[str, float])-> dict:
 # %% ../../nbs/merging/11_records.ipynb #fa489582
 def about_source(expert)-> dict:
     "What is remembered of where an expert came from: its name on the hub, its card"
-    folder = getattr(getattr(expert, "checkpoint", None), "folder", None) or Path(expert.source)
+    checkpoint = getattr(expert, "checkpoint", None)
+    adapter = getattr(getattr(checkpoint, "tensors", expert), "adapter", None)
+    folder = adapter.source if adapter else getattr(checkpoint, "folder", None)
     facts = dict(hub=hub_id(expert.source, expert.revision), card=read_card(folder))
     return {key: value for key, value in facts.items() if value}
 
+# %% ../../nbs/merging/11_records.ipynb #ca28b7b7
 def new_record(expert, name: str, reports: list[LayerReport])-> dict:
     "What is remembered of an expert: identity, norms, and what is odd about it"
     norm = math.sqrt(math.fsum(report.square for report in reports))
