@@ -122,8 +122,8 @@ def opcm_export(state:str, # State folder
     text = count(merger.totals.t, "adapter" if lora else "expert")
     if rank is None:
         merger.export(out, tokenizer_from=tokenizer_from, max_shard_size=max_shard_size, **settings)
-    else: text += f"; one adapter, {merger.extract(out, rank or None, **settings)[1]}"
-    print(f"{out}: written ({text})")
+    else: text += f"; {merger.extract(out, rank or None, **settings)[1]}"
+    print(f"{out}: written{' as one adapter' if rank is not None else ''} ({text})")
     if push: print(f"{push}: on the hub")
 
 # %% ../../nbs/commands/03b_exports.ipynb #f8a03ceb
