@@ -53,8 +53,10 @@ def arrival_rows(folder: StateFolder, rows: list[dict] # of `folder.rows()`
                 )-> list[dict]: # of plain numbers and words
     "What each arrival brought, and what the projection did to it"
     means, m = {row["t"]: row for row in summary(rows)}, folder.manifest
+    weighed = any("weight" in a for a in m["arrivals"])
     out = [{"#": step["t"], "expert": a["name"], "arrived": a["when"][:10],
             "norm": step["norm_tau"]}
+           | ({"weight": float(a.get("weight", 1))} if weighed else {})
            | {k: step[k] for k in ("lambda",) if k in step}
            | {k: means[step["t"]][k] for k in SHARES if step["t"] in means}
            for step, a in zip(arrival_trace(m), m["arrivals"])]

@@ -33,6 +33,7 @@ class Expert:
     match: Match # with the base's names and shapes
     start: Checkpoint # the model that its fine-tuning started at, with the base's names
     statistics: Checkpoint | None = None
+    weight: float = 1. # beside the other experts
 
     @property
     def checkpoint(self)-> Checkpoint: return self.match.checkpoint

@@ -62,9 +62,11 @@ def read_manifest(folder: Path)-> dict:
 def arrival_trace(manifest: dict)-> list[dict]:
     "For each expert: name, raw norm, mean norm so far, norm of each slot, and OPCM's lambda"
     rows, total = [], 0.
+    weights = 0.
     for t, record in enumerate(manifest["arrivals"], 1):
-        total += record["norm"]
-        row = dict(t=t, name=record["name"], norm_tau=record["norm"], mean_norm=total / t)
+        weight = record.get("weight", 1)
+        total, weights = total + weight * record["norm"], weights + weight
+        row = dict(t=t, name=record["name"], norm_tau=record["norm"], mean_norm=total / weights)
         row |= {f"norm_{slot}": square**.5 for slot, square in record["squares"].items()}
         if "norm_A" in row:
             row["lambda"] = row["norm_A"] / row["mean_norm"] if total else float("nan")

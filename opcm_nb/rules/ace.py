@@ -64,7 +64,8 @@ class Ace(MapRule):
     def map_delta(self, kept, totals):
         "One branch or the other, matrix by matrix"
         one = lambda i: {k.removeprefix("ace_"): x[i] for k, x in kept.items()}
-        return torch.stack([ace_solution(one(i), totals.t, self) for i in range(len(kept["S"]))])
+        solutions = [ace_solution(one(i), totals.weight, self) for i in range(len(kept["S"]))]
+        return torch.stack(solutions)
 
 # %% ../../nbs/rules/11_ace.ipynb #8fa6d6b4
 def _is_open(k: dict, gate: str)-> bool:
@@ -73,7 +74,7 @@ def _is_open(k: dict, gate: str)-> bool:
     log, square = k["q"][2:4]
     return bool((square - log**2 / t) / (t - 1) > .3 * ((log / t)**2 + 1e-12))
 
-def _closed(k: dict[str, Tensor], t: int, rule: Ace)-> Tensor: # [m, n]
+def _closed(k: dict[str, Tensor], t: float, rule: Ace)-> Tensor: # [m, n]
     I = torch.eye(len(k["G"])).to(k["G"])
     A = k["G"] + t * rule.eps * I + k["G"].mean(0)
     B = k["B"] + rule.eps * (k["S"] - k["S"].mean(0))
@@ -90,7 +91,7 @@ def _open(k: dict[str, Tensor], rule: Ace)-> Tensor: # [m, n]
     top = int(rule.share * len(s))
     return tau + s[:top].mean() * U[:, :top] @ Vh[:top] if top else tau
 
-def ace_solution(k: dict[str, Tensor], t: int, rule: Ace)-> Tensor: # [m, n]
+def ace_solution(k: dict[str, Tensor], t: float, rule: Ace)-> Tensor: # [m, n]
     "The branch that the gate chooses, for one matrix"
     return _open(k, rule) if _is_open(k, rule.gate) else _closed(k, t, rule)
 

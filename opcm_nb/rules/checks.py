@@ -55,15 +55,19 @@ def _measured(rule: Rule, tau: Tensor, kept: dict, t: int, statistics: Tensor | 
 def fold(rule: Rule, taus: list[Tensor], # [p, m, n] each if linear, else any one shape
          linear: bool = True,
          statistics: list | None = None, # what each expert brings, for rules with `needs`
+         weights: list[float] | None = None # of the experts; 1 each when left out
         )-> tuple[dict[str, Tensor], Totals]: # slots and scalars
     "Fold task vectors of one parameter, one after another"
     specs = rule.slot_specs(tuple(taus[0].shape), linear, taus[0].dtype)
     kept, totals = {s: torch.zeros(shape, dtype=d) for s, (shape, d) in specs.items()}, Totals()
     for i, tau in enumerate(taus):
+        weight, square = weights[i] if weights else 1., sum_squares(tau)
+        tau, times = rule.weighted(tau.clone(), weight)
         measured = _measured(rule, tau, kept, i, statistics and statistics[i])
-        rule.add(kept, tau.clone(), linear, measured)
+        rule.add(kept, tau, linear, measured | dict(weight=times))
         squares = {s: sum_squares(x) for s, x in kept.items() if x.is_floating_point()}
-        totals = Totals(i + 1, totals.sum_norm + sum_squares(tau)**.5, squares)
+        norm = totals.sum_norm + weight * square**.5
+        totals = Totals(i + 1, norm, squares, totals.weight + weight)
     return kept, totals
 
 def merged_delta(rule: Rule, taus: list[Tensor], linear: bool = True,

@@ -57,7 +57,7 @@ class IsoC(Average):
 
     def solve(self, kept, linear, totals):
         "scale * mean(s) * U V' of S; the mean where a layer is not linear"
-        return torch.stack(list(map(self._one, kept["S"]))) if linear else kept["S"] / totals.t
+        return torch.stack(list(map(self._one, kept["S"]))) if linear else kept["S"] / totals.weight
 
 # %% ../../nbs/rules/09_isotropic.ipynb #aba6c1fa
 @defines_map(IsoC)

@@ -24,8 +24,8 @@ class Average(AdditiveRule):
         return {"S": tau}
 
     def solve(self, kept, linear, totals):
-        "S / t"
-        return kept["S"] / totals.t
+        "S / the sum of weights"
+        return kept["S"] / totals.weight
 
 @dataclass
 class TaskArithmetic(Average):

@@ -62,7 +62,7 @@ class TsvM(Rule):
 
     def solve(self, kept, linear, totals):
         "scale * polar(U) diag(s) polar(V)'; the mean where a layer is not linear"
-        if not linear: return kept["S"] / totals.t
+        if not linear: return kept["S"] / totals.weight
         kept = zip(kept["U"], kept["s"], kept["V"])
         return torch.stack([self.scale * polar(U) * s @ polar(V).mT for U, s, V in kept])
 
@@ -112,7 +112,7 @@ class IsoCTS(TsvM):
 
     def solve(self, kept, linear, totals):
         "Common directions of S, then each task's own"
-        if not linear: return kept["S"] / totals.t
+        if not linear: return kept["S"] / totals.weight
         r = kept["s"].shape[1] // totals.t
         shares = [slice(i * r, (i + 1) * r) for i in range(totals.t)]
         factors = zip(kept["U"], kept["s"], kept["V"])

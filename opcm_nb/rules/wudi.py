@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .linalg import eigh_descending
 from .checks import defines, defines_map
-from .core import MapRule
+from .core import MapRule, Totals
 
 # %% ../../nbs/rules/08_wudi.ipynb #8657a226
 @dataclass
@@ -132,16 +132,19 @@ class SwudiA(GramRule):
     code: str = "ours" # `ours`, or `official`, which has no time filter
     embeddings: str = "mean" # or `matrix`: other two-dimensional parameters count as linear maps
 
-    def _one(self, S: Tensor, C: Tensor, D: Tensor, t: int)-> Tensor: # [m, n], [n, n], [m, n]
+    def _one(self, S: Tensor, C: Tensor, D: Tensor, # [m, n], [n, n], [m, n]
+             totals: Totals)-> Tensor: # [m, n]
         l, Q = eigh_descending(C.double())
-        gain, start = gains(self, l, len(S), t).to(S), S / t if self.start == "mean" else S
+        # what weighs 2 is there twice
+        gain = gains(self, l, len(S), max(totals.t, math.ceil(totals.weight))).to(S)
+        start = S / totals.weight if self.start == "mean" else S
         if not S.any() and not D.any(): return start                   # no expert moved this layer
         Q = Q[:, :len(gain)].to(S)
         return start + ((D - start @ C) @ Q) * gain @ Q.mT
 
     def map_delta(self, kept, totals):
         "S_0 + (D - S_0 C) Q diag(h / l) Q'"
-        return torch.stack([self._one(*x, totals.t) for x in zip(kept["S"], kept["C"], kept["D"])])
+        return torch.stack([self._one(*x, totals) for x in zip(kept["S"], kept["C"], kept["D"])])
 
 # %% ../../nbs/rules/08_wudi.ipynb #f2902c23
 @defines_map(SwudiA)
