@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ..basics.disk import OpcmError
 from .companions import read_json, section
-from .tensorfiles import DTYPES, SafeTensors, Spec
+from .tensorfiles import DTYPES, Spec
 
 # %% ../../nbs/checkpoints/02_checkpoint.ipynb #5e913fec
 @dataclass

@@ -15,7 +15,7 @@ from ..basics.sizes import count
 from ..basics.tables import text_table
 from .exports import arrival_line, dry_add, is_lora, merge_all, opcm_export
 from .exports import opcm_merge, tell, weight_line
-from .plan import plan, show_plan
+from .plan import plan, role_rows, share_line, show_plan
 from .report import check_page, show_status, verified, write_html
 from .terminal import command, first_process
 from ..merging.distributed import open_merger
@@ -30,25 +30,33 @@ def opcm_create(base:str, # The experts' base: folder, file, hub id or open_clip
                 state:str, # Folder for the state
                 rule:str="opcm", # A rule, perhaps with settings: opcm:alpha=.9 (see opcm_rules)
                 pre:str="", # Done to each task vector first: dare, dare:drop=.9 or star
-                only:str="", # Merge only parameters whose names start with this
-                exclude:str="", # And none whose names start with one of these, separated by commas
+                only:str="", # Merge only these parameters: prefixes or globs, separated by commas
+                exclude:str="", # And none of these; heads are kept apart (opcm_export --head)
+                vocabulary:str="common", # Rows merged if an expert has others: common, or strict
+                roles:str="", # What some parameters are: PATTERN=linear, turned or mean, with commas
                 dtype:str=None, # Of the accumulator: float32 or float64; as the base if left out
                 device:str="cpu", # Where the arithmetic is done
                 tangent:store_true=False, # Experts are tangent models (opcm_finetune --tangent)
                 lora:store_true=False, # Of LoRA adapters alone, merged in the space that they span
                 overwrite:store_true=False, # Replace an existing state
+                layers:store_true=False, # List what every parameter is taken for
                 dry_run:store_true=False, # Print the plan and stop
                 debug:store_true=False, # Show tracebacks
                )->None:
     "Start a stream of arrivals: no expert merged yet"
-    if lora and (pre or only or exclude or tangent or dry_run):
+    if lora and (pre or only or exclude or tangent or dry_run or roles or layers):
         raise ValueError("--lora goes with --rule and --overwrite alone")
     settings = dict(rule=rule, pre=pre, only=only, exclude=exclude, dtype=dtype, device=device,
-                    tangent=tangent, lora=lora, progress=not lora)
+                    tangent=tangent, lora=lora, vocabulary=vocabulary, roles=roles,
+                    progress=not lora)
+    place = {} if dry_run else dict(state=state, overwrite=overwrite)
+    merger = ContinualMerger.create(base, **place, **settings)
+    about = merger.state.manifest
+    if layers: print(text_table(role_rows(about["roles"])) + "\n")
     if dry_run:
-        print(show_plan(plan(ContinualMerger.create(base, **settings))))
+        print(show_plan(plan(merger)))
         return
-    ContinualMerger.create(base, state, overwrite=overwrite, **settings)
+    if "weights" in about: print(f"weights   {share_line(about['weights'])}")
     kind = "adapter" if lora else "expert"
     print(f"{state}: ready for the first {kind} (opcm_add {state} {kind.upper()})")
 

@@ -22,7 +22,7 @@ from ..merging.base import FLOATS, float_dtype
 from ..merging.export import check_destination
 from ..merging.hub import check_push
 from ..merging.manifest import read_manifest
-from ..merging.merged import scaled_solver
+from ..merging.solvers import scaled_solver
 from ..merging.merger import ContinualMerger
 from ..merging.tokenizers import tokenizer_folder
 from ..rules.core import Rule
@@ -70,7 +70,7 @@ def scale_line(merger: ContinualMerger, rule: str, scale: float | None)-> str:
 def check_options(lora: bool, rank: int | None, options: dict):
     "Refuse what does not go together"
     word = {True: " of a state of adapters"}.get(lora, "")
-    apart = ("dry_run", "tokenizer_from", *["preserve"] * lora)
+    apart = ("dry_run", "tokenizer_from", "head", "vocabulary", *["preserve"] * lora)
     names = [name for name in apart if rank is not None and options[name]]
     if names: raise ValueError(f"--{names[0]} goes without --rank{word}")
     if options["private"] and not options["push"]: raise ValueError("--private goes with --push")
@@ -95,6 +95,8 @@ def opcm_export(state:str, # State folder
                 dtype:str=None, # float16, bfloat16, float32 or float64; the base's when left out
                 base:str=None, # Where the base is now, if it moved
                 rank:int=None, # Write a LoRA adapter of this rank (0: exact, of adapters), no model
+                head:str="", # Arrival whose own head and configuration the model gets
+                vocabulary:str="", # Arrival whose further words and tokenizer the model gets
                 tokenizer_from:str=None, # Arrival or folder: its tokenizer and chat template
                 push:str="", # ORG/NAME: also to the hub; asked before anything is written
                 private:store_true=False, # There for nobody else
@@ -108,7 +110,8 @@ def opcm_export(state:str, # State folder
     "Write the merged model as a checkpoint of the base's library, or as an adapter"
     lora = is_lora(state)
     check_options(lora, rank, dict(dry_run=dry_run, tokenizer_from=tokenizer_from, push=push,
-                                   preserve=preserve, private=private))
+                                   preserve=preserve, private=private, head=head,
+                                   vocabulary=vocabulary))
     merger = ContinualMerger.open(state, base, device=device, max_memory=max_memory)
     settings = dict(dtype=dtype, rule=rule or None, scale=scale)
     if not (lora and rank is not None): settings |= dict(preserve=preserve,
@@ -121,7 +124,8 @@ def opcm_export(state:str, # State folder
     settings |= dict(overwrite=overwrite, progress=not lora, push=push, private=private)
     text = count(merger.totals.t, "adapter" if lora else "expert")
     if rank is None:
-        merger.export(out, tokenizer_from=tokenizer_from, max_shard_size=max_shard_size, **settings)
+        merger.export(out, tokenizer_from=tokenizer_from, max_shard_size=max_shard_size, head=head,
+                      vocabulary=vocabulary, **settings)
     else: text += f"; {merger.extract(out, rank or None, **settings)[1]}"
     print(f"{out}: written{' as one adapter' if rank is not None else ''} ({text})")
     if push: print(f"{push}: on the hub")
@@ -145,8 +149,8 @@ def opcm_merge(base:str, # The experts' base: folder, file, hub id or open_clip:
                rule:str="opcm", # A rule, perhaps with settings: opcm:alpha=.9 (see opcm_rules)
                scale:float=None, # The rule's own scale if it has one, else times the merged change
                pre:str="", # Done to each task vector first: dare, dare:drop=.9 or star
-               only:str="", # Merge only parameters whose names start with this
-               exclude:str="", # And none whose names start with one of these, separated by commas
+               only:str="", # Merge only these parameters: prefixes or globs, separated by commas
+               exclude:str="", # And none of these
                accumulate:str=None, # Accumulator: float32 or float64; as the base if left out
                dtype:str=None, # Of the result; the base's when left out
                device:str="cpu", # Where the arithmetic is done

@@ -36,6 +36,7 @@ class MemoryState:
     def __init__(self, manifest: dict):
         self.manifest = dict(manifest, generation=None)
         self.tensors, self.reports = {}, []
+        self.parts = {} # hash -> what one expert has for itself, see `parts`
 
     @contextmanager
     def lock(self): yield
@@ -54,6 +55,14 @@ class MemoryState:
         self.tensors = generation.tensors
         self.manifest = dict(manifest, generation="memory")
         self.reports = self.reports + rows
+
+    def keep(self, digest: str, part: dict[str, Tensor]):
+        "Keep what one expert has for itself"
+        self.parts[digest] = part
+
+    def part(self, digest: str)-> dict[str, Tensor]:
+        "What one expert has for itself"
+        return self.parts[digest]
 
     def rows(self)-> list[dict]:
         "Diagnostics of all generations"
