@@ -24,7 +24,7 @@ class Layer:
     linear: bool    # projected by OPCM; otherwise the identity rule
     view: tuple[int, int, int] | None = None # [p, rows, columns] as stored; else of the last axes
     turned: bool = False # stored inputs x outputs
-    fused: tuple[int, tuple[int, ...]] | None = None # groups of outputs; rows of each map in a group
+    fused: tuple[int, tuple[int, ...]] | None = None # groups of outputs; rows of each map in one
     statistic: bool = False # a running mean or variance, which is measured and not learned
 
     @property
@@ -82,10 +82,12 @@ _TABLE = re.compile(r"(^|[._])((word|position|token_type|speaker|entity|patch_po
                     r"(point|denoising_class)_embed|embed_(char|global)|pe_[kv]|"
                     r"\w*embeddings_table|query_feat|queries_features|bias_values|"
                     r"(tok|token|position|pos|class|segment)_(embed|emb|embedding)|"
-                    r"(?<!patch_)(embedding|embeddings|embedding_table)|emb|embeds|embed(?=\.weight)|"
+                    r"(?<!patch_)(embedding|embeddings|embedding_table)|emb|embeds|"
+                    r"embed(?=\.weight)|"
                     r"tokens?|wte|wpe|shared|\w*norm|relative_attention_bias|"
                     r"relative_position_bias\w*)(\.\d+)?\.weight$|^(transformer\.)?w\.weight$")
-_NO_TABLE = re.compile(r"((?<!denoising_)class|bbox|decoder|vision|time|patch)_embed(_tokens)?\.(\d+\.)?weight$")
+_NO_TABLE = re.compile(r"((?<!denoising_)class|bbox|decoder|vision|time|patch)_embed(_tokens)?\."
+                       r"(\d+\.)?weight$")
 _STATISTIC = re.compile(r"(^|\.)(running|moving)_(mean|var|variance)$")
 _CONV1D = re.compile(r"(^|\.)h\.\d+\.(attn|crossattention|mlp)\."
                      r"(c_attn|q_attn|c_proj|c_fc)\.weight$")
@@ -95,9 +97,9 @@ _ENDS = r"(gate_up_proj|up_proj|gate_proj|input_linear|w[13]|wi)(\.weight)?$"
 _DOWN = r"(down_proj|output_linear|w2|wo)(\.weight)?$"
 
 # %% ../../nbs/checkpoints/10_layers.ipynb #25a156c3
-def sibling(name: str, ending: str, other: str, shapes: Mapping[str, tuple])-> tuple | None:
+def sibling(name: str, ending: str, instead: str, shapes: Mapping[str, tuple])-> tuple | None:
     "Shape of the parameter whose name ends otherwise"
-    return shapes.get(re.sub(ending, other, name)) if re.search(ending, name) else None
+    return shapes.get(re.sub(ending, instead, name)) if re.search(ending, name) else None
 
 def conv1d_turned(name: str, shape: tuple[int, int], shapes: Mapping[str, tuple])-> bool:
     "Whether one of GPT-2's names is a `Conv1D`, stored inputs x outputs, or a linear layer"
@@ -108,7 +110,7 @@ def conv1d_turned(name: str, shape: tuple[int, int], shapes: Mapping[str, tuple]
     return fc is None or fc[1] > fc[0]
 
 def is_turned(name: str, shape: tuple[int, int], shapes: Mapping[str, tuple] = {})-> bool:
-    "Whether a matrix is stored inputs x outputs: by its bias, which has an entry an output; by name"
+    "Whether a matrix is stored inputs x outputs: its bias has an entry an output; by name"
     bias = sibling(name, r"\.weight$", ".bias", shapes)
     if bias and len(bias) == 1 and shape[0] != shape[1]: return bias[0] == shape[1] != shape[0]
     if _CONV1D.search(name): return conv1d_turned(name, shape, shapes)
@@ -123,9 +125,9 @@ def stack_turned(name: str, shape: tuple, # [E, a, b]
     (a, b), down = shape[-2:], re.search(_DOWN, name)
     if bias and a != b: return bias[-1] == b
     if width in (a, b) and a != b: return (b == width) == bool(down)
-    ending, others = (_DOWN, ("gate_up_proj", "input_linear")) if down else \
-                     (_ENDS, ("down_proj", "output_linear"))
-    pair = next(filter(None, (sibling(name, ending, rf"{o}\2", shapes) for o in others)), None)
+    ending, twins = (_DOWN, ("gate_up_proj", "input_linear")) if down else \
+                    (_ENDS, ("down_proj", "output_linear"))
+    pair = next(filter(None, (sibling(name, ending, rf"{w}\2", shapes) for w in twins)), None)
     if pair is None: return False
     up, back = (pair, shape) if down else (shape, pair)
     return up[-2] == back[-1] and up[-1] in (back[-2], 2 * back[-2]) and up[-2] != back[-2]
@@ -163,14 +165,15 @@ def classify(name: str, # a key of the state dict
     fused = fused_by_name(name, shape, turned, shapes)
     return replace(plain, linear=True, turned=turned, fused=fused)
 
+# %% ../../nbs/checkpoints/10_layers.ipynb #213eba9f
 def classify_deep(layer: Layer, shapes: Mapping[str, tuple], width: int = 0)-> Layer:
     "A parameter of three or more axes: one-pixel convolutions, experts, XLNet's projections"
     name, shape = layer.name, layer.shape
-    rest = prod(shape[1:])
-    if rest == shape[1] > 1 and shape[0] > 1 and name.endswith("weight"):
+    inner = prod(shape[1:])
+    if inner == shape[1] > 1 and shape[0] > 1 and name.endswith("weight"):
         return replace(layer, linear=True, view=(1, *shape[:2]))
     if m := re.search(r"\.rel_attn\.([qkvor])$", name):
-        return replace(layer, linear=True, view=(1, shape[0], rest), turned=m[1] != "o")
+        return replace(layer, linear=True, view=(1, shape[0], inner), turned=m[1] != "o")
     if not _STACK.search(name) or re.search("bias|conv|norm", name): return layer
     turned = stack_turned(name, shape, shapes, width)
     fused = fused_by_name(name, shape, turned, shapes)

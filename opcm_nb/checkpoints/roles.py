@@ -44,7 +44,8 @@ def fused_attention(kind: str, # class of the block, or model type: letters and 
     kv = next((k for k in (shared, 1, heads) if k and (heads + 2 * k) * width == m), None)
     if not kv: return thirds
     q = heads * width
-    return (kv, (q // kv, width, width)) if _MIXED.search(kind) else (1, (q, kv * width, kv * width))
+    if _MIXED.search(kind): return kv, (q // kv, width, width)
+    return 1, (q, kv * width, kv * width)
 
 # %% ../../nbs/checkpoints/13_roles.ipynb #722bdc51
 def finder(*places): # modules, configurations and dictionaries
@@ -80,7 +81,7 @@ def pixel_role(module: nn.Module, layer: Layer)-> Layer: # of a convolution's we
     view = (module.groups, m // module.groups, n)
     return replace(layer, linear=True, view=view, turned=module.transposed)
 
-def module_role(module: nn.Module, leaf: str, # the module that owns a parameter, the last of its name
+def module_role(module: nn.Module, leaf: str, # the owner of a parameter, the last of its name
                 layer: Layer # of which nothing is known
                )-> Layer | None:
     "What a parameter is, by the type of its module"
@@ -122,7 +123,7 @@ def module_roles(model: nn.Module # an architecture, with weights or without
 # %% ../../nbs/checkpoints/13_roles.ipynb #3a95933c
 def stored_role(layers: list[Layer], # of the model in memory, that a stored tensor holds
                 place: Place, # where it lies in them
-                name: str, shape: tuple)-> Layer | None: # of the tensor; nothing where it is unclear
+                name: str, shape: tuple)-> Layer | None: # of the tensor; none if unclear
     "A role as a file stores it: one of a stack, a part of a fused map, several maps, turned round"
     layer, plain = layers[0], Layer(name, shape, layers[0].linear)
     if place.conversion: return None
@@ -139,17 +140,18 @@ def stored_role(layers: list[Layer], # of the model in memory, that a stored ten
         return replace(plain, turned=layer.turned, fused=fused) if layer.view is None else None
     return replace(layer, name=name) if shape == layer.shape else None
 
+# %% ../../nbs/checkpoints/13_roles.ipynb #00925edb
 def known_roles(base: Checkpoint)-> dict[str, tuple[Layer, str]]:
     "What the architecture of a checkpoint says about the tensors in its files"
     model = skeleton(base)
     if model is None: return {}
-    roles, known = module_roles(model), {}
+    roles, result = module_roles(model), {}
     for place, name in places(base.specs, model).items():
         if not all(n in roles for n in place.names): continue
         layers = [roles[n][0] for n in place.names]
         role = stored_role(layers, place, name, base.specs[name].shape)
-        if role: known[name] = role, roles[place.names[0]][1]
-    return known
+        if role: result[name] = role, roles[place.names[0]][1]
+    return result
 
 # %% ../../nbs/checkpoints/13_roles.ipynb #b9aadacf
 def named_role(base: Checkpoint, name: str, shapes: dict[str, tuple], config: dict
@@ -167,6 +169,7 @@ def named_role(base: Checkpoint, name: str, shapes: dict[str, tuple], config: di
 
 WORDS = ("linear", "turned", "mean")
 
+# %% ../../nbs/checkpoints/13_roles.ipynb #fe24133d
 def chosen_roles(text: str, # such as *.embed.weight=linear,visual.*=mean
                  shapes: dict[str, tuple])-> dict[str, Layer]:
     "What a user says about some parameters"
@@ -187,14 +190,14 @@ def decide_roles(base: Checkpoint, names: list[str], # of parameters
                 )-> dict[str, tuple[Layer, str]]: # parameter -> layer, evidence
     "The role of each parameter; what is tied to a table of embeddings is one under any name"
     shapes, config = {n: spec.shape for n, spec in base.specs.items()}, base.config
-    known, chosen = known_roles(base), chosen_roles(settings, shapes)
+    evidence, chosen = known_roles(base), chosen_roles(settings, shapes)
     def one(name):
         if name in chosen: return chosen[name], "setting"
-        return known.get(name) or named_role(base, name, shapes, config)
+        return evidence.get(name) or named_role(base, name, shapes, config)
     def tied(name):
         roles = [one(n) for n in base.group(name)]
-        said = [role for role in roles if role[1] == "setting"]
-        return next(iter(said or [r for r in roles if not r[0].linear]), roles[0])
+        first = [role for role in roles if role[1] == "setting"]
+        return next(iter(first or [r for r in roles if not r[0].linear]), roles[0])
     return {name: (replace(layer, name=name), by) for name in names for layer, by in [tied(name)]}
 
 def role_record(layer: Layer, by: str)-> dict:
@@ -208,6 +211,7 @@ def recorded_role(name: str, record: dict)-> Layer:
     tuples = lambda x: tuple(map(tuples, x)) if isinstance(x, (list, tuple)) else x
     return Layer(name, **{k: tuples(v) for k, v in record.items() if k != "by"})
 
+# %% ../../nbs/checkpoints/13_roles.ipynb #53450212
 def weight_shares(base: Checkpoint, roles: dict[str, tuple[Layer, str]])-> dict[str, list[int]]:
     "What happens to a model's weights: entries and parameters that are projected, averaged, left"
     kind = lambda n: "left alone" if n not in roles else \

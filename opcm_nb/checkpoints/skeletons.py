@@ -82,7 +82,7 @@ def transforms(model: nn.Module)-> tuple[list, list]: # renamings, converters
     renamings = [step for step in steps if not isinstance(step, core.WeightConverter)]
     return renamings, [step for step in steps if isinstance(step, core.WeightConverter)]
 
-def memory_names(model: nn.Module | None, names: list[str] # of tensors, as a file or a user has them
+def memory_names(model: nn.Module | None, names: list[str] # as a file or a user has them
                 )-> dict[str, str]:
     "What a model in memory calls them"
     renamings, converters = transforms(model) if hasattr(model, "base_model_prefix") else ([], [])

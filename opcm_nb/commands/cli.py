@@ -33,7 +33,7 @@ def opcm_create(base:str, # The experts' base: folder, file, hub id or open_clip
                 only:str="", # Merge only these parameters: prefixes or globs, separated by commas
                 exclude:str="", # And none of these; heads are kept apart (opcm_export --head)
                 vocabulary:str="common", # Rows merged if an expert has others: common, or strict
-                roles:str="", # What some parameters are: PATTERN=linear, turned or mean, with commas
+                roles:str="", # What some parameters are: PATTERN=linear, turned or mean; commas
                 dtype:str=None, # Of the accumulator: float32 or float64; as the base if left out
                 device:str="cpu", # Where the arithmetic is done
                 tangent:store_true=False, # Experts are tangent models (opcm_finetune --tangent)

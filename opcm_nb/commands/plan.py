@@ -49,8 +49,8 @@ def share_line(weights: dict[str, list[int]] # what: entries, parameters; empty 
               )-> str:
     "Shares of the weights in one line"
     total = sum(n for n, _ in weights.values()) or 1
-    return ", ".join(f"{n / total:.1%} {what} ({count(k, 'tensor')})"
-                     for what, (n, k) in weights.items())
+    return ", ".join(f"{n / total:.1%} {fate} ({count(k, 'tensor')})"
+                     for fate, (n, k) in weights.items())
 
 def role_rows(roles: dict[str, dict] # of a manifest
              )-> list[dict]:
@@ -61,8 +61,8 @@ def role_rows(roles: dict[str, dict] # of a manifest
         maps = [size(block.stack[block.stack[0] == 1:]) for block in layer.blocks]
         same = f"{len(maps)} of " * (len(maps) > 1) + maps[0]
         return "projected: " + (same if len(set(maps)) == 1 else ", ".join(maps))
-    return [dict(parameter=n, shape=size(r["shape"]), role=role(recorded_role(n, r)), evidence=r["by"])
-            for n, r in roles.items()]
+    return [dict(parameter=n, shape=size(r["shape"]), role=role(recorded_role(n, r)),
+                 evidence=r["by"]) for n, r in roles.items()]
 
 # %% ../../nbs/commands/00_plan.ipynb #cd713d56
 def show_plan(costs: dict)-> str:

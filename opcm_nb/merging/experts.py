@@ -151,7 +151,8 @@ def describe(self:LayerReport, layer: Layer, rows: list[dict] | None):
 def read_statistics(expert: Expert, layer: Layer, rule: Rule, report: LayerReport
                    )-> Tensor | None: # [in, in] for a Gram, of the layer's own shape for Fisher
     "What came with an expert for a rule that needs it; nothing where it says nothing of a layer"
-    name, kind, checkpoint = expert.match.names.get(layer.name), rule.needs, expert.statistics
+    name, checkpoint = expert.match.names.get(layer.name), expert.statistics
+    kind = rule.needs
     if checkpoint is None or name not in checkpoint.specs: return None
     x, shape = checkpoint.read(name), layer.shape if kind == "fisher" else layer.stack[-1:] * 2
     if tuple(x.shape) != tuple(shape) or not math.isfinite(sum_squares(x)):

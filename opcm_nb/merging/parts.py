@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from fastcore.basics import patch
 from torch import Tensor
 
 from ..basics.disk import note
@@ -32,20 +33,21 @@ def own_tensors(base: Checkpoint, match: Match)-> dict[str, Tensor]:
     expert = match.expert
     heads = tuple(head_prefixes(list(expert.specs), expert.config))
     differs = lambda n, s: n not in base.specs or base.specs[n].shape != expert.specs[s].shape
-    own = {f"head.{s}": s for n, s in match.apart.items() if differs(n, s) or s.startswith(heads)}
-    size = sum(expert.specs[s].nbytes for s in own.values())
+    apart = {f"head.{s}": s for n, s in match.apart.items() if differs(n, s) or s.startswith(heads)}
+    size = sum(expert.specs[s].nbytes for s in apart.values())
     if size > LARGEST_PART:
-        note(f"{expert.source}: {few(own.values())} are {human_size(size)}, more than what is kept "
+        note(f"{expert.source}: {few(apart.values())} are {human_size(size)}, more than is kept "
              f"beside a state ({human_size(LARGEST_PART)}); an export cannot have them back")
-        own = {}
+        apart = {}
     rows = {f"rows.{n}": (s, first) for n, (s, first) in match.further.items()}
-    return {key: expert.read(s) for key, s in own.items()} | \
+    return {key: expert.read(s) for key, s in apart.items()} | \
            {key: expert.read(s, slice(first, None)) for key, (s, first) in rows.items()}
 
 def as_bytes(data: bytes)-> Tensor:
     "A small file as a tensor"
     return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
+# %% ../../nbs/merging/07_parts.ipynb #b0ebbdb3
 def own_part(base: Checkpoint, match: Match)-> dict[str, Tensor]: # empty if alike
     "What one expert has for itself: tensors, configuration, and a tokenizer for other words"
     tensors = own_tensors(base, match)
@@ -87,6 +89,7 @@ class OwnPart:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(bytes(x.numpy()))
 
+# %% ../../nbs/merging/07_parts.ipynb #9cb09b1a
 def find_part(manifest: dict, read, # of the state: digest -> tensors
               name: str)-> OwnPart:
     "The part of an arrival, by its name"
@@ -124,16 +127,17 @@ def with_head(part: OwnPart, specs: dict[str, Spec])-> dict[str, Spec]:
     "Shapes under an expert's names, with its head"
     dtypes = {part.rename(n): s.dtype for n, s in specs.items() if s.dtype.is_floating_point}
     usual = next(iter(dtypes.values()))
-    own = {n: Spec(tuple(x.shape), dtypes.get(n, usual)) for n, x in part.within("head.").items()}
-    return {part.rename(n): s for n, s in specs.items()} | own
+    head = {n: Spec(tuple(x.shape), dtypes.get(n, usual)) for n, x in part.within("head.").items()}
+    return {part.rename(n): s for n, s in specs.items()} | head
 
+# %% ../../nbs/merging/07_parts.ipynb #2e9963de
 def head_pieces(part: OwnPart, pieces: Iterator[tuple], specs: dict[str, Spec])-> Iterator[tuple]:
     "A model under an expert's names, its own head last"
-    own = part.within("head.")
+    head = part.within("head.")
     for names, x, first in pieces:
-        names = [n for n in map(part.rename, names) if n not in own]
+        names = [n for n in map(part.rename, names) if n not in head]
         if names: yield names, x, first
-    for n, x in own.items(): yield [n], x.to(specs[n].dtype), 0
+    for n, x in head.items(): yield [n], x.to(specs[n].dtype), 0
 
 # %% ../../nbs/merging/07_parts.ipynb #f1b3171f
 def own_config(base: dict, # configuration of the base
@@ -146,7 +150,8 @@ def own_config(base: dict, # configuration of the base
     text = section(config, "text_config") or config
     if "vocab_size" in text and "vocab_size" in (section(base, "text_config") or base):
         text["vocab_size"] = (section(base, "text_config") or base)["vocab_size"]
-        if vocabulary and vocabulary.rows: text["vocab_size"] = next(iter(vocabulary.rows.values()))[0]
+        sizes = vocabulary.rows.values() if vocabulary else ()
+        if sizes: text["vocab_size"] = next(iter(sizes))[0]
     return config
 
 # %% ../../nbs/merging/07_parts.ipynb #ff1d59c7
@@ -166,24 +171,27 @@ class OwnModel:
         if self.vocabulary: specs = with_vocabulary(self.vocabulary, specs, groups)
         return with_head(self.head, specs) if self.head else specs
 
-    def rows(self, progress: bool = False)-> Iterator[tuple]:
-        "The model in pieces"
-        pieces = self.model.rows(progress)
-        if self.vocabulary: pieces = vocabulary_pieces(self.vocabulary, pieces)
-        return head_pieces(self.head, pieces, self.specs) if self.head else pieces
+# %% ../../nbs/merging/07_parts.ipynb #1e1547b3
+@patch
+def rows(self:OwnModel, progress: bool = False)-> Iterator[tuple]:
+    "The model in pieces"
+    pieces = self.model.rows(progress)
+    if self.vocabulary: pieces = vocabulary_pieces(self.vocabulary, pieces)
+    return head_pieces(self.head, pieces, self.specs) if self.head else pieces
 
-    @property
-    def files(self)-> dict[str, Callable[[Path], None]]: # name -> what writes it
-        "Its configuration, where it is not the base's"
-        config = own_config(self.model.space.base.config, self.head, self.vocabulary)
-        changed = (self.head or self.vocabulary) and config
-        return {"config.json": lambda f: f.write_text(json.dumps(config, indent=2))} if changed else {}
+@patch(as_prop=True)
+def files(self:OwnModel)-> dict[str, Callable[[Path], None]]: # name -> what writes it
+    "Its configuration, where it is not the base's"
+    config = own_config(self.model.space.base.config, self.head, self.vocabulary)
+    if not config or not (self.head or self.vocabulary): return {}
+    return {"config.json": lambda file: file.write_text(json.dumps(config, indent=2))}
 
-    @contextmanager
-    def tokenizer_folder(self, folder: Path | None): # that was asked for
-        "Where the tokenizer is, for as long as it is needed"
-        with TemporaryDirectory() as place:
-            if self.vocabulary and not folder:
-                self.vocabulary.write_tokenizer(Path(place))
-                folder = Path(place) if any(Path(place).iterdir()) else None
-            yield folder
+@patch
+@contextmanager
+def tokenizer_folder(self:OwnModel, folder: Path | None): # that was asked for
+    "Where the tokenizer is, for as long as it is needed"
+    with TemporaryDirectory() as place:
+        if self.vocabulary and not folder:
+            self.vocabulary.write_tokenizer(Path(place))
+            folder = Path(place) if any(Path(place).iterdir()) else None
+        yield folder

@@ -236,12 +236,14 @@ def rows(self:StateFolder)-> list[dict]:
     arrivals = range(1, self.manifest["totals"]["t"] + 1)
     return [row for t in arrivals for row in csv_rows(self.report(t), ("arrival", "layer"))]
 
+# %% ../../nbs/merging/03_state.ipynb #ec751b56
 @patch
 def verify(self:StateFolder)-> list[str]: # what is wrong; nothing when all is as it was written
     "Read everything and compare it with its hash"
     errors, self.sound = [], set()
     checks = [(self.check, key) for key in self.manifest["tensors"]]
-    checks += [(self.part, r["part"]["hash"]) for r in self.manifest.get("arrivals", []) if "part" in r]
+    arrivals = self.manifest.get("arrivals", [])
+    checks += [(self.part, record["part"]["hash"]) for record in arrivals if "part" in record]
     checks += [(self.report, t) for t in range(1, self.manifest["totals"]["t"] + 1)]
     for check, subject in checks:
         try: check(subject)

@@ -55,10 +55,10 @@ class Weights:
     def roles(self, rule: Rule)-> list[Layer]:
         "What is merged, as a rule sees it"
         specs, roles = self.base.specs, self.state.manifest["roles"]
-        if other := [n for n, r in roles.items() if n not in specs
+        if strange := [n for n, r in roles.items() if n not in specs
                      or specs[n].shape != tuple(r["shape"])]:
-            raise OpcmError(f"{self.base.source}: has no {other[0]} of {roles[other[0]]['shape']}, "
-                            "so it is not the base that this state was created with; say where "
+            name = strange[0]
+            raise OpcmError(f"{self.base.source}: has no {name} of {roles[name]['shape']}, so it is not the base that this state was created with; say where "
                             "that is with base= (--base)")
         return [rule.role(recorded_role(n, r)) for n, r in roles.items()]
 
