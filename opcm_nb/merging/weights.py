@@ -57,9 +57,9 @@ class Weights:
         specs, roles = self.base.specs, self.state.manifest["roles"]
         if strange := [n for n, r in roles.items() if n not in specs
                      or specs[n].shape != tuple(r["shape"])]:
-            name = strange[0]
-            raise OpcmError(f"{self.base.source}: has no {name} of {roles[name]['shape']}, so it is not the base that this state was created with; say where "
-                            "that is with base= (--base)")
+            shape = roles[strange[0]]["shape"]
+            raise OpcmError(f"{self.base.source}: has no {strange[0]} of {shape}, so it is not this "
+                            "state's base; say where that is with base= (--base)")
         return [rule.role(recorded_role(n, r)) for n, r in roles.items()]
 
     def ruling(self, layer: Layer, rule: Rule | None = None)-> Rule:
