@@ -41,9 +41,10 @@ def is_companion(name: str # of a file at the top of a checkpoint's folder
 _FIXED = ("additional_chat_templates", "custom_generate") # that transformers looks for
 
 def read_json(path: Path, default=None):
-    "What a configuration file says; the default where there is none or it cannot be read"
+    "What a configuration file says; the default where there is none or it is no JSON"
+    absent = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
     try: return json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError): return default
+    except (*absent, ValueError, RecursionError): return default
 
 def named_folders(folder: Path # of a checkpoint
                  )-> list[str]:

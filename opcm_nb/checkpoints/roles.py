@@ -70,7 +70,8 @@ def fused_gate(module: nn.Module, # the block
     halves = (1, (m // 2,) * 2)
     if leaf == "proj" and kind in ("geglu", "swiglu"): return halves                    # diffusers
     gated = _GATED.match(leaf) or (leaf == "fc1" and "glu" in kind)
-    after = any(getattr(x, "in_features", 0) == m // 2 for x in module.children())
+    after = any(getattr(x, "in_features", 0) == m // 2 for n, x in module.named_children()
+                if n != leaf)
     return halves if gated and after and m % 2 == 0 else None
 
 # %% ../../nbs/checkpoints/13_roles.ipynb #9298d5e1

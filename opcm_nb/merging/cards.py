@@ -32,7 +32,7 @@ def read_card(folder: Path | None)-> dict: # of `CARD_KEYS`, those that it has
     path = Path(folder) / "README.md" if folder else None
     if path is None or not path.is_file() or path.stat().st_size > LONGEST: return {}
     try: data = metadata_load(path)
-    except (OSError, ValueError, YAMLError, RecursionError) as e:
+    except (ValueError, YAMLError, RecursionError) as e:
         note(f"{path}: its first lines are no valid YAML ({first_line(e)}), so nothing of it is in "
              "the card of the merged model")
         return {}

@@ -190,8 +190,9 @@ def files(self:OwnModel)-> dict[str, Callable[[Path], None]]: # name -> what wri
 @contextmanager
 def tokenizer_folder(self:OwnModel, folder: Path | None): # that was asked for
     "Where the tokenizer is, for as long as it is needed"
-    with TemporaryDirectory() as place:
-        if self.vocabulary and not folder:
-            self.vocabulary.write_tokenizer(Path(place))
-            folder = Path(place) if any(Path(place).iterdir()) else None
+    if not self.vocabulary or folder:
         yield folder
+        return
+    with TemporaryDirectory(ignore_cleanup_errors=True) as place:
+        self.vocabulary.write_tokenizer(Path(place))
+        yield Path(place) if any(Path(place).iterdir()) else None
