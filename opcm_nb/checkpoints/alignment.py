@@ -10,14 +10,15 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator
 
+import torch
 from fastcore.basics import patch
 
 from ..basics.disk import OpcmError
 from .checkpoint import EMBEDDING, HEAD, SHARED, Checkpoint
 from .checkpoint import constant, prefixes
 from .companions import head_prefixes
-from .names import Place, places
-from .skeletons import skeleton
+from .names import Place, places, wrappers
+from .skeletons import declared, skeleton
 from .views import Reader, Shelf, whole
 
 # %% ../../nbs/checkpoints/15_alignment.ipynb #b78ae6c4
@@ -65,7 +66,7 @@ class Alignment:
         for n in merged:                          # a tied tensor may have another of its names
             if n in self.readers: continue
             twin = next((g for g in base.group(n) if g in self.readers), None)
-            reader = self.readers[twin] if twin else self.tied(n)
+            reader = self.readers[twin] if twin else self.tied(n) or self.absent(n)
             if reader: self.readers[n] = reader
         self.missing = [n for n in merged if n not in self.readers]
 
@@ -97,13 +98,21 @@ def tied(self:Alignment, name: str)-> Reader | None:
              if n and self.expert.specs[n].shape == self.base.specs[name].shape}
     return whole(self.expert, twins.pop()) if len(twins) == 1 else None
 
+@patch
+def absent(self:Alignment, name: str)-> Reader | None:
+    "The base's tensor, where the architecture says that a file may lack it"
+    if not declared(skeleton(self.base), "missing", name): return None
+    return Reader(self.base.specs[name], lambda rows: self.base.read(name, rows), ())
+
 def alignments(base: Checkpoint, expert: Checkpoint, merged: list[str])-> Iterator[Alignment]:
     "Ways to compare two files: as they are, and as their architecture calls their tensors"
     yield Alignment(base, expert, merged, places(base.specs), places(expert.specs))
     models = skeleton(base), skeleton(expert)
-    if any(hasattr(model, "base_model_prefix") for model in models):
-        yield Alignment(base, expert, merged, places(base.specs, models[0] or models[1]),
-                        places(expert.specs, models[1] or models[0]))
+    if not any(hasattr(model, "base_model_prefix") for model in models): return
+    known = places(base.specs, models[0] or models[1])
+    for wrapper in ("", *wrappers(expert.specs)):
+        yield Alignment(base, expert, merged, known,
+                        places(expert.specs, models[1] or models[0], wrapper))
 
 # %% ../../nbs/checkpoints/15_alignment.ipynb #2ed6c8ac
 @patch
@@ -121,8 +130,19 @@ def extras(self:Alignment)-> dict[str, str]: # as the base would call it -> as i
     for place, stored in self.shelf.places.items():
         spec, name = self.expert.specs[stored], place.names[0]
         if stored in used or not spec.dtype.is_floating_point or name in self.named: continue
-        if not constant(stored, spec.shape): out[less + name.removeprefix(more)] = stored
+        name = less + name.removeprefix(more)
+        if not (constant(stored, spec.shape) or self.follows(name, stored)): out[name] = stored
     return out
+
+@patch
+def follows(self:Alignment, name: str, # as the base would call it
+            stored: str)-> bool:
+    "Whether the architecture makes a tensor itself, or ties it to one that is the same"
+    model = skeleton(self.base)
+    if declared(model, "unsaved", name): return True
+    twin = self.readers.get((getattr(model, "all_tied_weights_keys", None) or {}).get(name))
+    if twin is None or twin.spec != self.expert.specs[stored]: return False
+    return torch.equal(twin.rows(slice(None)), self.expert.read(stored))
 
 # %% ../../nbs/checkpoints/15_alignment.ipynb #dbd6a253
 def cover(names: list[str], kept: list[str], start: str = "")-> list[str]:

@@ -156,7 +156,7 @@ HEAD = re.compile(r"(^|\.)(lm_head|embed_out|proj_out|vocab_projector|generator_
                   r"output_projection|pred_layer\.proj|lm_head\.out_proj|"
                   r"(predictions|lm_head|mlm_head|mlm_score|mmm_text_head|head)\.decoder)\.weight$|"
                   r"^(output|decoder|head)\.weight$")
-SHARED = re.compile(r"^(model\.)?(shared|(encoder|decoder)\.embed_tokens)\.weight$")
+SHARED = re.compile(r"(^|\.)(shared|(encoder|decoder)\.embed_tokens)\.weight$")
 _BIAS = re.compile(r"^(.*(?:predictions|lm_head|m\w+_head))\.decoder\.bias$")
 
 @patch

@@ -40,11 +40,22 @@ def refuse_tied_output(self:Alignment, only: str, exclude: str):
                         f"tie_word_embeddings=False and both tensors, or {part}")
 
 # %% ../../nbs/checkpoints/16_counterparts.ipynb #4a99e515
+_ADAPTED = re.compile(r"\.(base_layer|lora_[AB]|original_module|modules_to_save)(\.|$)")
+
+@patch
+def refuse_unmerged(self:Alignment):
+    "Where an adapter still stands beside the weights of its base"
+    if not (names := [n for n in self.expert.specs if _ADAPTED.search(n)]): return
+    raise OpcmError(f"{self.expert.source}: a PEFT model in training form ({few(names)}); write "
+                    "the adapter with model.save_pretrained(FOLDER), or the full model with "
+                    "model.merge_and_unload().save_pretrained(FOLDER), and give FOLDER")
+
 @patch
 def refuse_missing(self:Alignment, merged: list[str], only: str, exclude: str):
     "Where an expert lacks parameters of the base"
     source, missing = self.expert.source, self.missing
     if not missing: return
+    self.refuse_unmerged()
     if self.ambiguity: raise self.ambiguity
     steps = {p.conversion for p in [*self.shelf.places, *map(self.at.get, missing)] if p.conversion}
     if steps:
@@ -197,7 +208,8 @@ def match(self:Alignment, readers: dict[str, Reader], rows: dict)-> Match:
     used = self.taken(readers)
     floats = lambda n: expert.specs[n].dtype.is_floating_point
     apart = {n: x.stored[0] for n, x in self.readers.items()
-             if n not in readers and floats(x.stored[0]) and not constant(n, x.spec.shape)}
+             if x.stored and n not in readers and floats(x.stored[0])
+             and not constant(n, x.spec.shape)}
     apart |= self.extras()
     apart = {n: s for n, s in apart.items() if s not in used and s not in expert.aliases}
     if all(x.plain and names[n] == n for n, x in readers.items()): ckpt = expert

@@ -150,7 +150,9 @@ class View(Mapping):
     def __getitem__(self, name: str)-> Tensor: return self.rows(name, slice(None))
     def rows(self, name: str, rows: slice)-> Tensor: return self.readers[name].rows(rows)
     def spec(self, name: str)-> Spec: return self.readers[name].spec
-    def path(self, name: str)-> str: return self.ckpt.where(self.readers[name].stored[0])
+    def path(self, name: str)-> str:
+        stored = self.readers[name].stored
+        return self.ckpt.where(stored[0]) if stored else self.ckpt.source
 
 def view(ckpt: Checkpoint, readers: dict[str, Reader],
          aliases: dict[str, str] = {})-> Checkpoint: # tied name -> canonical name
