@@ -55,6 +55,7 @@ class AdapterExpert:
     bases: dict[str, str] = field(default_factory=dict) # parameter that is replaced -> digest
     wholes: dict[str, dict] = field(default_factory=dict) # site -> its role, how many are stacked
     weight: float = 1. # beside the other experts
+    tuned: Tuned | None = None # with its base, if that was needed
     revision = None
 
     @property
@@ -85,6 +86,7 @@ def one_matrix(site: str, role: Layer, left: Tensor, right: Tensor)-> Layer:
     shape = (left.shape[-2], right.shape[-1])
     return Layer(site, shape, role.linear, turned=role.turned, fused=role.fused)
 
+# %% ../../nbs/merging/14_sites.ipynb #645838a7
 def parts_of(site: str, role: Layer, left: Tensor, right: Tensor
             )-> Iterator[tuple[str, Layer, Tensor, Tensor]]:
     "A site as the matrices that a rule works on"
@@ -112,12 +114,13 @@ def bring(expert: AdapterExpert, site: str, role: Layer, left: Tensor, right: Te
     expert.wholes[site] = dict(whole, stacked=stacked)
     if place: expert.places[site] = place
 
+# %% ../../nbs/merging/14_sites.ipynb #ebecddd3
 def adapter_expert(adapter: Adapter, tuned: Tuned | None = None # with its base, if it needs that
                   )-> AdapterExpert:
     "An adapter with its sites"
     if adapter.rescales: raise OpcmError(f"{adapter.source}: a DoRA adapter, whose change is no "
                                          "product; add it to a state without --lora (lora=True)")
-    expert, shapes = AdapterExpert(adapter), adapter.shapes()
+    expert, shapes = AdapterExpert(adapter, tuned=tuned), adapter.shapes()
     if tuned:
         bring_products(expert, tuned)
         bring_wholes(expert, tuned)
@@ -153,9 +156,11 @@ def bring_products(expert: AdapterExpert, tuned: Tuned):
             bring(expert, name, role, left, right, adapter.sites[site], place=name, dense=False)
         else: bring(expert, site, role, left, right, adapter.sites[site])
 
+# %% ../../nbs/merging/14_sites.ipynb #00a53241
 def bring_wholes(expert: AdapterExpert, tuned: Tuned):
     "What is replaced, as a change"
-    base, adapter, roles = tuned.base, expert.adapter, all_roles(tuned.base)
+    base, adapter = tuned.base, expert.adapter
+    roles = all_roles(base)
     for name in dict.fromkeys([*tuned.wholes, *tuned.tokens]):
         change = tuned.replacement(name)
         if not change.any(): continue                                      # a copy of the base's
