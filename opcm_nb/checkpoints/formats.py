@@ -32,6 +32,8 @@ _ARRAYS = ("""python -c "import numpy as np, safetensors.numpy as s; """
            """s.save_file(dict(np.load('{path}')), '{new}')" makes weights of it""")
 _SCRIPT = ("""python -c "import torch; torch.save(torch.jit.load('{path}', 'cpu').state_dict(), """
            """'{stem}-weights.pt')" takes the weights out (run that only on a file you trust)""")
+_EXPORTED = ("""python -c "import torch; torch.save(torch.export.load('{path}').state_dict, """
+             """'{stem}-weights.pt')" takes the weights out (run that only on a file you trust)""")
 _AGAIN = "download it anew, as in: hf download OWNER/NAME --local-dir FOLDER"
 
 # %% ../../nbs/checkpoints/04_formats.ipynb #ad344fe2
@@ -52,7 +54,8 @@ FORMATS = dict(
     coreml=Format("a Core ML model", _COMPILED), openvino=Format("an OpenVINO model", _COMPILED),
     tensorrt=Format("a TensorRT engine", _COMPILED), executorch=Format("an ExecuTorch program",
                                                                       _COMPILED),
-    torchscript=Format("a TorchScript program", _SCRIPT), npz=Format("numpy arrays", _ARRAYS),
+    torchscript=Format("a TorchScript program", _SCRIPT),
+    exported=Format("a program of torch.export", _EXPORTED), npz=Format("numpy arrays", _ARRAYS),
     npy=Format("one numpy array without a name", "give all weights, as safetensors"),
     paddle=Format("Paddle weights", _OTHERWISE), rust=Format("rust-bert weights", _OTHERWISE),
     ggml=Format("a GGML file, from before GGUF", _OTHERWISE),
@@ -75,6 +78,7 @@ _NAMES = {r"tf_model.*\.h5(\.index\.json)?$": "tensorflow", r"\.(h5|hdf5|keras)$
           r"\.distcp$": "distcp",
           r"^openvino.*\.(xml|bin)$": "openvino", r"\.pdparams$": "paddle", r"\.ot$": "rust",
           r"\.npz$": "npz", r"\.npy$": "npy", r"\.gguf$": "gguf", r"\.pte$": "executorch",
+          r"\.pt2$": "exported",
           r"\.(zip|tar|tgz|tar\.gz|nemo|7z|rar)$": "archive"}
 
 def named_format(name: str # of a file
@@ -185,11 +189,12 @@ def check_quantised(source: str, entries: dict[str, tuple[str, tuple[int, ...]]]
     kind, cls = f"{method}: " if method else "", model_class(config) or "AutoModel"
     instead = f"; its card names {original} as its base" if original else ""
     undo = ""
-    if method in _UNDONE and not source.endswith("in memory"):
+    if method in _UNDONE and config and not source.endswith("in memory"):
         before, after = _UNDONE[method]
+        folder = Path(source).parent if Path(source).is_file() else source
         undo = (""", or make one of these rounded weights: """
                 """python -c "import transformers as t; """
-                f"""t.{cls}.from_pretrained('{source}'{before}){after}.save_pretrained('NEW')\"""")
+                f"""t.{cls}.from_pretrained('{folder}'{before}){after}.save_pretrained('NEW')\"""")
     raise OpcmError(f"{source}: quantised ({kind}{name} is {entries[name][0]}), and rounded "
                     "weights cannot be merged; give the model in full precision (an adapter "
                     f"trained on quantised weights is added to a state of that){instead}{undo}")

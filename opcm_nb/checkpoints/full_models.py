@@ -82,7 +82,7 @@ def replacement(self:Tuned, name: str, rows: slice = slice(None))-> Tensor:
             if first <= index < first + len(after): after[index - first] = row
     return after - before
 
-# %% ../../nbs/checkpoints/21_full_models.ipynb #21924723
+# %% ../../nbs/checkpoints/21_full_models.ipynb #f61f86b4
 @patch
 def indices(self:Tuned, name: str)-> list[int]:
     "Which rows of an embedding an adapter trained"
@@ -97,6 +97,20 @@ def indices(self:Tuned, name: str)-> list[int]:
                         f"trainable_token_indices of its configuration names {len(tokens)}; copy "
                         "or download it again")
     return tokens
+
+# %% ../../nbs/checkpoints/21_full_models.ipynb #f0896e6e
+@patch
+def further(self:Tuned, place: str)-> torch.Tensor: # rows that the base does not have
+    "An adapter's further rows of a table: as they were saved, and what was trained beside"
+    adapter, name = self.adapter, self.wholes.get(place) or self.tokens[place]
+    x, first = adapter.read(adapter.wholes[name]), self.tables[place][1]
+    if place in self.sites:
+        left, right = adapter.factors(self.sites[place][0])
+        x = x + left @ right
+    if place in self.tokens:
+        for index, row in zip(self.indices(self.tokens[place]),
+                              adapter.read(adapter.tokens[self.tokens[place]])): x[index] = row
+    return x[first:].to(adapter.tensors[adapter.wholes[name]].dtype)
 
 # %% ../../nbs/checkpoints/21_full_models.ipynb #b00c5252
 @patch

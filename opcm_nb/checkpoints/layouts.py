@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'WeightSet', 'shard_sets', 'missing_shards', 'weight_set', 'is_distributed', 'inner_folders', 'components',
-           'no_weights', 'weight_map', 'weight_files', 'model_folder']
+           'check_rank', 'no_weights', 'weight_map', 'weight_files', 'model_folder']
 
 # %% ../../nbs/checkpoints/07_layouts.ipynb #1f78b20c
 import re
@@ -86,18 +86,40 @@ def is_distributed(folder: Path)-> bool:
     "Whether torch's distributed checkpoint is what a folder holds"
     return (folder / ".metadata").is_file() and any(folder.glob("*.distcp"))
 
+def _folders_in(folder: Path)-> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
 def inner_folders(folder: Path)-> list[str]:
-    "Folders inside that hold weights"
-    inside = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    named = [folder / name for name in named_folders(folder) if (folder / name).is_dir()]
+    "Folders inside that hold weights: the nearest that do"
+    level = [folder / name for name in named_folders(folder) if (folder / name).is_dir()]
+    level += _folders_in(folder)
     holds = lambda p: weight_set({f.name for f in p.iterdir()}) or is_distributed(p)
-    return list(dict.fromkeys(str(p.relative_to(folder)) for p in [*named, *inside] if holds(p)))
+    for _ in range(3):
+        if names := [str(p.relative_to(folder)) for p in level if holds(p)]:
+            return list(dict.fromkeys(names))
+        level = [inner for p in level[:100] for inner in _folders_in(p)]
+    return []
 
 def components(folder: Path)-> list[str]:
     "Components of a diffusers pipeline that hold weights"
     parts = read_json(folder / "model_index.json", {})
     if not isinstance(parts, dict) or not parts: return []
     return [name for name in inner_folders(folder) if isinstance(parts.get(name), list)]
+
+# %% ../../nbs/checkpoints/07_layouts.ipynb #8a1bbc2d
+_RANK = re.compile(r"(mp_rank_|consolidated\.|world_size_\d+_rank_)(\d+)")
+
+def check_rank(path: Path # of a file
+              ):
+    "Refuse the part of a model that one of several processes wrote: its matrices are cut"
+    for part in (path, path.parent):
+        if not (m := _RANK.search(part.name)): continue
+        alike = lambda p: _RANK.sub(r"\1", p.name) == _RANK.sub(r"\1", part.name)
+        if names := sorted(p.name for p in part.parent.iterdir() if p != part and alike(p)):
+            raise OpcmError(f"{part}: the part of one of several processes, beside "
+                            f"{', '.join(names[:3])}; join all of them with the converter of the "
+                            "library that wrote them (Megatron-LM: tools/checkpoint/convert.py "
+                            "--target-tensor-parallel-size 1 --target-pipeline-parallel-size 1)")
 
 # %% ../../nbs/checkpoints/07_layouts.ipynb #90f22bb7
 _ZERO = re.compile(r"(zero_pp_rank_.*|mp_rank_\d+_(model|optim)_states)\.pt|zero_to_fp32\.py")
@@ -129,13 +151,13 @@ def no_weights(folder: Path)-> OpcmError:
     names = {p.name for p in folder.iterdir()}
     if parts := components(folder):
         return OpcmError(f"{folder}: a diffusers pipeline, whose components are merged one by one; "
-                         f"give one: opcm_create {folder}/{parts[0]} STATE"
-                         + "".join(f", or {folder}/{name}" for name in parts[1:]))
+                         f"give one: {', or '.join(f'{folder}/{name}' for name in parts)}")
     if joined := _in_parts(folder, names): return OpcmError(f"{folder}: {joined}")
     if lone := _lone_files(names):
         return OpcmError(f"{folder}: several files of weights ({', '.join(lone[:5])}); "
                          f"give the one you mean, as {folder}/{lone[0]}")
     if inner := inner_folders(folder):
+        check_rank(folder / inner[0] / "weights")
         return OpcmError(f"{folder}: its weights lie in {', '.join(inner[:5])}; give one folder, "
                          f"as {folder}/{inner[0]}")
     for path in sorted(folder.iterdir()):

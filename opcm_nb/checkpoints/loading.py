@@ -16,7 +16,7 @@ from torch import nn
 from ..basics.disk import OpcmError, first_line
 from .checkpoint import Checkpoint
 from .companions import RECORD, read_json
-from .layouts import is_distributed, model_folder, weight_files, weight_map
+from .layouts import check_rank, is_distributed, model_folder, weight_files, weight_map
 from .formats import card_base, check_format, check_quantised, refusal
 from .gguf_files import load_gguf
 from .repositories import HUB_ID, hub_folder
@@ -71,6 +71,7 @@ def _open_path(path: Path, source: str, revision: str | None = None)-> Checkpoin
         tensors, stem = load_distributed(folder), "model"
     else:
         files, index, stem = weight_files(folder) if folder else ([path], None, "model")
+        check_rank(files[0])
         tensors = open_files(files, index)
     stem = re.sub(r"^(open_clip_)?pytorch_model", r"\1model", stem)      # exports are safetensors
     config = read_json((folder or path.parent) / "config.json", {})

@@ -108,15 +108,18 @@ def modules_in(base: Checkpoint, shapes: dict[str, tuple] # module, as a file ca
     return ways
 
 # %% ../../nbs/checkpoints/19_lora_files.ipynb #bf1fdbde
-_COMPVIS = "(input_blocks|output_blocks|middle_block)_"
+_ORIGINAL = r"((input|output|double|single|joint)_blocks|middle_block)[_.]"
+_DIFFUSERS = r"(down_blocks|transformer_blocks|single_transformer_blocks)\."
 
 def _refuse(file: Path, base: Checkpoint, parts: dict):
     modules = [m for modules in parts.values() for m in modules]
-    old = next((m for m in modules if re.match(_COMPVIS, m)), "")
-    if old and any(n.startswith("down_blocks.") for n in base.specs):
-        raise OpcmError(f"{file}: {old} is named as in CompVis' UNet, {base.source} as in "
-                        "diffusers'; load the file with a diffusers pipeline (load_lora_weights), "
-                        "write it with pipeline.unet.save_lora_adapter(FOLDER), and add FOLDER")
+    old = next((m for m in modules if re.match(_ORIGINAL, m)), "")
+    if old and any(re.match(_DIFFUSERS, n) for n in base.specs):
+        part = "unet" if any(n.startswith("down_blocks.") for n in base.specs) else "transformer"
+        raise OpcmError(f"{file}: {old} is named as in the code that the model was published "
+                        f"with, {base.source} as in diffusers; load the file with a diffusers "
+                        f"pipeline (load_lora_weights), write it with pipeline.{part}."
+                        "save_lora_adapter(FOLDER), and add FOLDER")
     names = ", ".join(p or "its modules" for p in parts)
     raise OpcmError(f"{file}: {names} (such as {modules[0]}) fit no part of {base.source}; the "
                     "file was trained on another model, or the base is another component of its "

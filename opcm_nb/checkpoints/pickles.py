@@ -99,6 +99,22 @@ def _nested(d: Mapping, source: str)-> Mapping | None:
                     f"used, as {library} does")
     return d[key]
 
+# %% ../../nbs/checkpoints/03_pickles.ipynb #5b64fb5f
+def _no_weights(d: Mapping, source: str)-> OpcmError:
+    "The error for a file without weights where they are looked for, and where others are"
+    sets = [(path, w) for path, w in _weight_sets(d) if isinstance(w, Mapping) and _tensors(w)]
+    if not sets:
+        return OpcmError(f"{source}: no tensors found (keys: {list(d)[:5]}); expected a state "
+                         "dict, possibly under 'state_dict'")
+    largest = max(sets, key=lambda pair: sum(x.numel() for x in _tensors(pair[1]).values()))[0]
+    key = "".join(f"[{k!r}]" for k in largest.split("."))
+    new = f"{Path(source).with_suffix('')}-weights.pt"
+    command = (f"""python -c "import torch; torch.save(torch.load('{source}', 'cpu'){key}, """
+               f"""'{new}')\"""") if Path(source).is_file() else f"give its {key}"
+    return OpcmError(f"{source}: its tensors lie under {', '.join(path for path, _ in sets[:5])}, "
+                     "and nothing tells which are the weights; take out those that you mean, as "
+                     f"in: {command}")
+
 # %% ../../nbs/checkpoints/03_pickles.ipynb #128f94d9
 def find_state_dict(d: Mapping, # what a file or a caller gave
                     source: str, # for the message
@@ -109,8 +125,7 @@ def find_state_dict(d: Mapping, # what a file or a caller gave
         raise OpcmError(f"{source}: quantised ({packed} is packed by torch.ao), and rounded "
                         "weights cannot be merged; give the model in full precision")
     weights = {k: x for k, x in _tensors(d).items() if k != "n_averaged"}
-    if not weights: raise OpcmError(f"{source}: no tensors found (keys: {list(d)[:5]}); "
-                                    "expected a state dict, possibly under 'state_dict'")
+    if not weights: raise _no_weights(d, source)
     return weights
 
 # %% ../../nbs/checkpoints/03_pickles.ipynb #65cd2bd0

@@ -66,6 +66,9 @@ class Places:
         self.sites, self.flips = {}, set() # parameter of the base -> site, piece; turned ones
         self.wholes, self.tokens = {}, {} # parameter of the base -> as the adapter calls it
         self.pieces = {} # parameter that is a part of a whole stack -> which
+        self.apart = {} # what is not merged, as a model with the adapter calls it -> tensor
+        self.tables = {} # table of tokens -> the adapter's rows, the base's
+        self.prefix = ("", "") # of the base's names, and what such a model has for it
         self.place_products()
         self.place_wholes()
 
@@ -134,6 +137,7 @@ def find_wholes(self:Places)-> list[tuple]: # as the adapter calls it, place or 
     pairs = [(n, site) for n, (site, piece) in self.sites.items() if not piece]
     ways = {(n[:-len(s)], "") if n.endswith(s) else ("", s[:-len(n)]) for n, s in pairs
             if n.endswith(s) or s.endswith(n)}
+    if len(ways) == 1 and not next(iter(ways))[0]: self.prefix = next(iter(ways))
     def one(name):
         texts = (more + name[len(less):] for more, less in [*ways, ("", "")]
                  if name.startswith(less))
@@ -151,18 +155,35 @@ def find_wholes(self:Places)-> list[tuple]: # as the adapter calls it, place or 
 def place_wholes(self:Places):
     "Which parameters are replaced, as a whole or some rows of them"
     base, source = self.base, self.adapter.source
-    lost, outside = [], []
+    lost, outside = [], {}
     for name, place, piece in self.find_wholes():
         n = base.aliases.get(place, place)
         if n is None: lost.append(name)
         elif n in self.merged: self.replace(name, n, piece)
-        elif base.specs[n].dtype.is_floating_point: outside.append(n)
+        elif base.specs[n].dtype.is_floating_point: outside[n] = name
     lost = [name for name in lost if not self.same_as_tied(name)]
+    self.keep(lost, outside)
     if lost: note(f"{source}: {base.source} has no {few(lost)}, which the adapter trained as a "
-                  "whole; left out")
-    if outside: note(f"{source}: {few(outside)} is not merged in this state, and what the adapter "
-                     "has of it is left out")
+                  "whole; kept apart (opcm_export --head puts it back)")
+    for kept in (True, False):
+        names = [n for n, name in outside.items() if (name in self.apart.values()) == kept]
+        fate = "kept apart (opcm_export --head puts it back)" if kept else "left out"
+        if names: note(f"{source}: {few(names)} is not merged in this state, and what the adapter "
+                       f"has of it is {fate}")
     self.note_tied()
+
+# %% ../../nbs/checkpoints/20_places.ipynb #db19b684
+@patch
+def keep(self:Places, lost: list[str], outside: dict[str, str]): # base's name -> adapter's
+    "Remember heads that are not merged: an export can have them"
+    base, adapter = self.base, self.adapter
+    heads, (more, less) = tuple(head_prefixes(list(base.specs), base.config)), self.prefix
+    kept = {name: name for name in lost}
+    for n, name in outside.items():
+        if name not in adapter.wholes or n in self.pieces: continue
+        differs = adapter.shape(adapter.wholes[name]) != base.specs[n].shape
+        if differs or n.startswith(heads): kept[less + n.removeprefix(more)] = name
+    self.apart = {n: name for n, name in kept.items() if name in adapter.wholes}
 
 # %% ../../nbs/checkpoints/20_places.ipynb #eb724371
 @patch
@@ -173,6 +194,8 @@ def replace(self:Places, name: str, place: str, # as the adapter calls it, in th
     shape = base.specs[place].shape
     if name in adapter.tokens:
         self.tokens[place] = name
+        rows = adapter.shape(adapter.wholes[name]) if name in adapter.wholes else shape
+        if common_shape(rows, shape, base): self.tables[place] = rows[0], shape[0]
         return
     size = adapter.shape(adapter.wholes[name])
     if piece:
@@ -181,6 +204,7 @@ def replace(self:Places, name: str, place: str, # as the adapter calls it, in th
     if size != shape:
         if not common_shape(size, shape, base): self.refuse_shape(name, place, size)
         self.note_rows(name, size[0], shape[0])
+        self.tables[place] = size[0], shape[0]
     twin = self.wholes.setdefault(place, name)
     one, two = (adapter.tensors[adapter.wholes[n]] for n in (twin, name))
     if not torch.equal(one, two): _refuse_tied(adapter, base, name, place)

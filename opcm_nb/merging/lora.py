@@ -24,6 +24,7 @@ from ..checkpoints.roles import recorded_role
 from ..checkpoints.tensorfiles import Spec
 from .experts import LayerReport
 from .parallel import Budget
+from .parts import adapter_part, part_record
 from .sites import CORE_RULES, AdapterExpert, adapter_expert, check_bases, check_tower
 from .sites import join_factors, place_sites, site_facts
 from ..rules.core import Rule, Totals
@@ -168,7 +169,10 @@ def facts(self:Adapters, expert: AdapterExpert, reports: list[LayerReport]
     "What is remembered of an adapter beside its hash and its norms"
     sites = {layer.name: dict(linear=layer.linear, shape=layer.shape,
                               span=self.span(layer, expert)) for layer, *_ in expert.sites.values()}
-    return {}, site_facts(self.state.manifest, expert, sites)
+    part = adapter_part(expert.tuned) if expert.tuned else {}
+    record = part_record(part)
+    if part: self.state.keep(record["part"]["hash"], part)
+    return record, site_facts(self.state.manifest, expert, sites)
 
 # %% ../../nbs/merging/15_lora.ipynb #d5be084f
 @patch

@@ -55,6 +55,7 @@ class AdapterExpert:
     bases: dict[str, str] = field(default_factory=dict) # parameter that is replaced -> digest
     wholes: dict[str, dict] = field(default_factory=dict) # site -> its role, how many are stacked
     weight: float = 1. # beside the other experts
+    tuned: Tuned | None = None # with its base, if that was needed
     revision = None
 
     @property
@@ -119,7 +120,7 @@ def adapter_expert(adapter: Adapter, tuned: Tuned | None = None # with its base,
     "An adapter with its sites"
     if adapter.rescales: raise OpcmError(f"{adapter.source}: a DoRA adapter, whose change is no "
                                          "product; add it to a state without --lora (lora=True)")
-    expert, shapes = AdapterExpert(adapter), adapter.shapes()
+    expert, shapes = AdapterExpert(adapter, tuned=tuned), adapter.shapes()
     if tuned:
         bring_products(expert, tuned)
         bring_wholes(expert, tuned)
