@@ -113,7 +113,7 @@ def check_rank(path: Path # of a file
               ):
     "Refuse the part of a model that one of several processes wrote: its matrices are cut"
     for part in (path, path.parent):
-        if not (m := _RANK.search(part.name)): continue
+        if not _RANK.search(part.name): continue
         alike = lambda p: _RANK.sub(r"\1", p.name) == _RANK.sub(r"\1", part.name)
         if names := sorted(p.name for p in part.parent.iterdir() if p != part and alike(p)):
             raise OpcmError(f"{part}: the part of one of several processes, beside "
