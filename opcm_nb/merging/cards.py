@@ -165,14 +165,15 @@ def arrival_table(arrivals: list[dict])-> str:
     return "\n".join([f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *rows])
 
 # %% ../../nbs/merging/11_cards.ipynb #b25d68e7
-def base_line(manifest: dict, base: Checkpoint | None)-> str:
+def base_line(manifest: dict, base: Checkpoint | None, options: dict = {})-> str:
     "Which base, how to know it again, under which licence, and what of it is as it was"
     source = manifest["base"]
     digest = f", content hash `{source['hash'][:16]}`" if source["hash"] else ""
     terms = read_card(getattr(base, "folder", None)).get("license")
     licences = f", licence {terms}" if terms else ""
     parts = manifest.get("exclude")
-    unmerged = f"\n\nParameters that begin with {parts} are the base's." if parts else ""
+    fate = f"the base's; the head is that of {head}" if (head := options.get("head")) else "the base's"
+    unmerged = f"\n\nParameters that begin with {parts} are {fate}." if parts else ""
     return f"Base: `{public_name(source)}`{digest}{licences}.{unmerged}"
 
 def settings_text(manifest: dict, options: dict)-> str:
@@ -198,7 +199,7 @@ def model_card(manifest: dict, # of the state that is exported
 (settings: {settings_text(manifest, options)}; accumulated in {manifest['dtype']})
 by opcm_nb {__version__} on torch {torch.__version__.split('+')[0]}.
 
-{base_line(manifest, base)}
+{base_line(manifest, base, options)}
 
 {arrival_table(manifest['arrivals'])}
 
