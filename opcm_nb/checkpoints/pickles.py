@@ -103,7 +103,8 @@ def _nested(d: Mapping, source: str)-> Mapping | None:
 # %% ../../nbs/checkpoints/03_pickles.ipynb #2d0684b6
 def python_command(code: str)-> str:
     "A command line that runs some Python, whatever the names of files in it"
-    return f'python -c "{code}"' if not re.search(r'["$`\\!]', code) else shlex.join(["python", "-c", code])
+    if re.search(r'["$`\\!]', code): return shlex.join(["python", "-c", code])
+    return f'python -c "{code}"'
 
 # %% ../../nbs/checkpoints/03_pickles.ipynb #5b64fb5f
 def _no_weights(d: Mapping, source: str)-> OpcmError:
