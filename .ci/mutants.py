@@ -14,7 +14,7 @@ GROUPS = {("opcm_nb/rules/projection.py", "opcm_nb/rules/opcm.py"):         # mo
           ("opcm_nb/merging/manifest.py",):
               ("nbs/merging/01_manifest.ipynb", "nbs/merging/02_state.ipynb"),
           ("opcm_nb/merging/state.py",):
-              ("nbs/merging/02_state.ipynb", "nbs/merging/14_merger.ipynb")}
+              ("nbs/merging/03_state.ipynb", "nbs/merging/24_merger.ipynb")}
 # replacements that could be slips; a shift for a division is none
 BINARY = {"Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "Pow_Mul", "Add_Mul", "BitOr_BitAnd"}
 COMPARE = {"Eq_NotEq", "NotEq_Eq", "Gt_GtE", "Gt_LtE", "LtE_Lt", "LtE_Gt", "GtE_Gt", "GtE_Lt", "Is_IsNot"}

@@ -138,9 +138,9 @@ def constant(name: str, shape: tuple[int, ...])-> bool:
 def parameters(self:Checkpoint, only: str = "", # prefixes or globs, separated by commas
                exclude: str = "", # and none of these
               )-> list[str]:
-    "Canonical names of the floating-point tensors that are learned"
+    "Canonical names of the floating-point tensors that are learned; empty ones are not"
     return [n for n, s in self.specs.items() if s.dtype.is_floating_point and n not in self.aliases
-            and not constant(n, s.shape) and self.selected(n, only, exclude)]
+            and all(s.shape) and not constant(n, s.shape) and self.selected(n, only, exclude)]
 
 @patch
 def selected(self:Checkpoint, name: str, only: str = "", exclude: str = "")-> bool:

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['RECORD', 'NO_COMPANIONS', 'TRAINING', 'LARGEST', 'TOKENIZER', 'is_companion', 'read_json', 'named_folders',
            'companions', 'is_tokenizer', 'tokenizer_files', 'differing_modules', 'section', 'model_class',
-           'head_prefixes', 'labels']
+           'head_prefixes', 'labels', 'malformed']
 
 # %% ../../nbs/checkpoints/01_companions.ipynb #76c3a97b
 import json
+import math
 import re
 from collections import Counter
 from fnmatch import fnmatch
@@ -127,3 +128,26 @@ def labels(config: dict)-> list[str]:
     if isinstance(classes, dict): classes = list(classes.values())
     names = [str(x) for x in classes] if isinstance(classes, list) else []
     return [] if all(x == f"LABEL_{i}" for i, x in enumerate(names)) else names
+
+# %% ../../nbs/checkpoints/01_companions.ipynb #78752def
+_GROUP = re.compile(r"\)[*+?{]|\\\d")      # a repeated group can take for ever to match
+
+def _wrong_pattern(key: str, patterns)-> str:
+    number = lambda x: isinstance(x, (int, float)) and math.isfinite(x)
+    if not isinstance(patterns, dict) or not all(map(number, patterns.values())):
+        return f"{key} is {patterns!r}"
+    for k in patterns:
+        try: re.compile(k)
+        except re.error as e: return f"{k!r} is no pattern ({e})"
+        if _GROUP.search(k): return f"the pattern {k!r} repeats a group"
+    return ""
+
+def malformed(config)-> str:
+    "What is wrong with a configuration from anywhere, or nothing"
+    if not isinstance(config, dict): return "is no JSON object"
+    for key in ("lora_alpha", "r"):
+        value = config.get(key, 8)
+        if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+            return f"{key} is {value!r}"
+    wrong = (_wrong_pattern(k, config.get(k) or {}) for k in ("alpha_pattern", "rank_pattern"))
+    return next(filter(None, wrong), "")

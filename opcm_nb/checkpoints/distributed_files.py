@@ -8,6 +8,7 @@ __all__ = ['load_distributed']
 # %% ../../nbs/checkpoints/06_distributed_files.ipynb #9ae189f0
 import pickle
 import re
+import shlex
 import warnings
 from pathlib import Path, PurePosixPath
 
@@ -89,6 +90,6 @@ def load_distributed(folder: Path)-> dict[str, Tensor]:
     except Exception as e:
         raise OpcmError(f"{folder}: not a distributed checkpoint of torch that can be read safely "
                         f"({first_line(e)}); copy it again, or, if you trust it: python -m torch."
-                        f"distributed.checkpoint.format_utils dcp_to_torch {folder} "
-                        f"{folder}.pt") from None
+                        "distributed.checkpoint.format_utils dcp_to_torch "
+                        f"{shlex.join([str(folder), f'{folder}.pt'])}") from None
     return find_state_dict(nested.get("app", nested), str(folder))  # "app": torch's own example

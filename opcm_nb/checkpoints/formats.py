@@ -15,26 +15,26 @@ from typing import NamedTuple
 
 from ..basics.disk import OpcmError
 from .companions import model_class, read_json, section
+from .pickles import python_command
 
 # %% ../../nbs/checkpoints/04_formats.ipynb #8a92c3d0
 class Format(NamedTuple):
     "What a file is that is no set of weights, and what helps"
     title: str
-    remedy: str # with {path}, {new}, {folder} and {cls} to be filled in
+    remedy: str = "" # in words
+    code: str = "" # Python with {path}, {new}, {weights}, {folder} and {cls} to be filled in
+    before: str = "" # a command that is run first
+    after: str = "makes weights of it"
 
 _COMPILED = "it is made from weights to run them; give the PyTorch or safetensors weights instead"
 _OTHERWISE = "give the PyTorch or safetensors weights of the model instead"
-_OLD_FRAMEWORK = ("""pip install "transformers<5" {package} && """
-                  """python -c "import transformers as t; """
-                  """t.{{cls}}.from_pretrained('{{folder}}', from_{kind}=True)"""
-                  """.save_pretrained('{{folder}}-torch')" makes weights of it""")
-_ARRAYS = ("""python -c "import numpy as np, safetensors.numpy as s; """
-           """s.save_file(dict(np.load('{path}')), '{new}')" makes weights of it""")
-_SCRIPT = ("""python -c "import torch; torch.save(torch.jit.load('{path}', 'cpu').state_dict(), """
-           """'{stem}-weights.pt')" takes the weights out (run that only on a file you trust)""")
-_EXPORTED = ("""python -c "import torch; torch.save(torch.export.load('{path}').state_dict, """
-             """'{stem}-weights.pt')" takes the weights out (run that only on a file you trust)""")
+_TRUSTED = "takes the weights out (run that only on a file you trust)"
 _AGAIN = "download it anew, as in: hf download OWNER/NAME --local-dir FOLDER"
+
+def _old_framework(title: str, package: str, kind: str)-> Format:
+    code = (f"import transformers as t; t.{{cls}}.from_pretrained({{folder}}, from_{kind}=True)"
+            ".save_pretrained({torch})")
+    return Format(title, "", code, f'pip install "transformers<5" {package} && ')
 
 # %% ../../nbs/checkpoints/04_formats.ipynb #ad344fe2
 FORMATS = dict(
@@ -45,8 +45,6 @@ FORMATS = dict(
     unknown=Format("no weights in a format that is known", "give another file, or " + _AGAIN),
     misnamed=Format("a zip archive, as PyTorch writes them, under the name of safetensors",
                     "rename it to {stem}.bin"), orbax=Format("a JAX checkpoint", _OTHERWISE),
-    tensorflow=Format("TensorFlow weights", _OLD_FRAMEWORK.format(package="tensorflow", kind="tf")),
-    flax=Format("Flax weights", _OLD_FRAMEWORK.format(package="flax", kind="flax")),
     keras=Format("a Keras model (TensorFlow, HDF5)", "export its weights as safetensors, by the "
                  "names that the base has"),
     savedmodel=Format("a TensorFlow SavedModel or checkpoint", _OTHERWISE),
@@ -54,14 +52,23 @@ FORMATS = dict(
     coreml=Format("a Core ML model", _COMPILED), openvino=Format("an OpenVINO model", _COMPILED),
     tensorrt=Format("a TensorRT engine", _COMPILED), executorch=Format("an ExecuTorch program",
                                                                       _COMPILED),
-    torchscript=Format("a TorchScript program", _SCRIPT),
-    exported=Format("a program of torch.export", _EXPORTED), npz=Format("numpy arrays", _ARRAYS),
     npy=Format("one numpy array without a name", "give all weights, as safetensors"),
     paddle=Format("Paddle weights", _OTHERWISE), rust=Format("rust-bert weights", _OTHERWISE),
     ggml=Format("a GGML file, from before GGUF", _OTHERWISE),
     ctranslate2=Format("a CTranslate2 model", _COMPILED),
     distcp=Format("a part of a distributed checkpoint", "give its folder, {folder}"),
     archive=Format("an archive", "unpack it and give the weights or the folder inside"))
+
+# %% ../../nbs/checkpoints/04_formats.ipynb #17581896
+FORMATS |= dict(
+    tensorflow=_old_framework("TensorFlow weights", "tensorflow", "tf"),
+    flax=_old_framework("Flax weights", "flax", "flax"),
+    torchscript=Format("a TorchScript program", "", "import torch; torch.save(torch.jit.load("
+                       "{path}, 'cpu').state_dict(), {weights})", after=_TRUSTED),
+    exported=Format("a program of torch.export", "", "import torch; torch.save(torch.export.load("
+                    "{path}).state_dict, {weights})", after=_TRUSTED),
+    npz=Format("numpy arrays", "", "import numpy as np, safetensors.numpy as s; s.save_file(dict("
+               "np.load({path})), {new})"))
 
 # %% ../../nbs/checkpoints/04_formats.ipynb #b6183f17
 _BYTES = ((0, b"version https://git-lfs", "lfs"), (0, b"\x89HDF", "keras"), (0, b"GGUF", "gguf"),
@@ -137,8 +144,13 @@ def refusal(path: Path, kind: str # key of `FORMATS`
     "The error that says what a file is and what helps"
     form, config = FORMATS[kind], read_json(path.parent / "config.json", {})
     cls = re.sub("^(TF|Flax)", "", model_class(config)) or "AutoModel"
-    remedy = form.remedy.format(path=path, new=path.with_suffix(".safetensors"), cls=cls,
-                                stem=path.with_suffix(""), folder=path.parent)
+    stem, folder = path.with_suffix(""), path.parent
+    remedy = form.remedy.format(path=path, stem=stem, folder=folder)
+    if form.code:
+        names = dict(path=path, new=f"{stem}.safetensors", weights=f"{stem}-weights.pt",
+                     folder=folder, torch=f"{folder}-torch")
+        code = form.code.format(cls=cls, **{k: repr(str(x)) for k, x in names.items()})
+        remedy = f"{form.before}{python_command(code)} {form.after}"
     return OpcmError(f"{path}: {form.title}; {remedy}")
 
 def check_format(path: Path)-> str: # safetensors, pickle or gguf
@@ -192,9 +204,9 @@ def check_quantised(source: str, entries: dict[str, tuple[str, tuple[int, ...]]]
     if method in _UNDONE and config and not source.endswith("in memory"):
         before, after = _UNDONE[method]
         folder = Path(source).parent if Path(source).is_file() else source
-        undo = (""", or make one of these rounded weights: """
-                """python -c "import transformers as t; """
-                f"""t.{cls}.from_pretrained('{folder}'{before}){after}.save_pretrained('NEW')\"""")
+        code = (f"import transformers as t; t.{cls}.from_pretrained({str(folder)!r}{before})"
+                f"{after}.save_pretrained('NEW')")
+        undo = f", or make one of these rounded weights: {python_command(code)}"
     raise OpcmError(f"{source}: quantised ({kind}{name} is {entries[name][0]}), and rounded "
                     "weights cannot be merged; give the model in full precision (an adapter "
                     f"trained on quantised weights is added to a state of that){instead}{undo}")

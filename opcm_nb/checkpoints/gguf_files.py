@@ -6,6 +6,7 @@
 __all__ = ['GGUFTensors', 'load_gguf', 'check_exact']
 
 # %% ../../nbs/checkpoints/05_gguf_files.ipynb #dc03392a
+import shlex
 from pathlib import Path
 
 import torch
@@ -39,7 +40,7 @@ def _open_gguf(path: Path):
                         "copy it again") from None
     if _field(reader, "split.count", 1) > 1:
         raise OpcmError(f"{path}: one part of a GGUF file; join them with llama-gguf-split --merge "
-                        f"{path} NEW.gguf")
+                        f"{shlex.quote(str(path))} NEW.gguf")
     return reader
 
 # %% ../../nbs/checkpoints/05_gguf_files.ipynb #529856c5

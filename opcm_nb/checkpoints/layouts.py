@@ -8,6 +8,7 @@ __all__ = ['WEIGHTS', 'WeightSet', 'shard_sets', 'missing_shards', 'weight_set',
 
 # %% ../../nbs/checkpoints/07_layouts.ipynb #1f78b20c
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
@@ -135,12 +136,13 @@ def _in_parts(folder: Path, names: Collection[str])-> str:
     if any(_ZERO.fullmatch(n) for n in names):
         scripts = [p for p in (folder, folder.parent) if (p / "zero_to_fp32.py").exists()]
         root = scripts[0] if scripts else folder
-        return ("a DeepSpeed checkpoint, in parts; join them with "
-                f"python {root}/zero_to_fp32.py {root} {root}-joined and give {root}-joined")
+        line = shlex.join(["python", f"{root}/zero_to_fp32.py", str(root), f"{root}-joined"])
+        return f"a DeepSpeed checkpoint, in parts; join them with {line} and give {root}-joined"
     if len([n for n in names if re.fullmatch(r"consolidated\.\d\d\.pth", n)]) > 1:
+        line = shlex.join(["--input_dir", str(folder), "--output_dir", f"{folder}-joined"])
         return ("weights in the parts that Meta publishes; join them with python -m transformers."
-                f"models.llama.convert_llama_weights_to_hf --input_dir {folder} --model_size SIZE "
-                f"--output_dir {folder}-joined and give {folder}-joined")
+                f"models.llama.convert_llama_weights_to_hf --model_size SIZE {line} and give "
+                f"{folder}-joined")
     return ""
 
 # %% ../../nbs/checkpoints/07_layouts.ipynb #2a038abd

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from .adapters import Adapter, malformed
+from .adapters import Adapter
 from .checkpoint import Checkpoint
-from .companions import section
+from .companions import malformed, section
 from .loading import open_files
 from .placement import fits
 from .tensorfiles import SafeTensors

@@ -7,6 +7,7 @@ __all__ = ['HUB_ID', 'Listing', 'list_repo', 'hub_specs', 'hub_checkpoint', 'hub
 
 # %% ../../nbs/checkpoints/08_repositories.ipynb #92df20da
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -64,8 +65,8 @@ def _pipeline(listing: Listing)-> list[str]:
 def _no_weights(listing: Listing)-> OpcmError:
     "The error for a repository without weights that could be merged"
     repo, tops = listing.repo, [n for n in listing.names if "/" not in n]
-    fetch = lambda name, files: (f"hf download {repo} --include '{files}' --local-dir NAME, "
-                                 f"and give NAME/{name}")
+    fetch = lambda name, files: (f"hf download {repo} --include {shlex.quote(files)} "
+                                 f"--local-dir NAME, and give NAME/{name}")
     if parts := _pipeline(listing):
         kind = "a diffusers pipeline" if "model_index.json" in tops else "folders"
         return OpcmError(f"{repo}: {kind} with weights in {', '.join(parts[:5])}, which are merged "
