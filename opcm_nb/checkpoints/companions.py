@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RECORD', 'NO_COMPANIONS', 'TRAINING', 'LARGEST', 'TOKENIZER', 'is_companion', 'read_json', 'named_folders',
-           'companions', 'is_tokenizer', 'tokenizer_files', 'differing_modules', 'section', 'model_class',
-           'head_prefixes', 'labels', 'malformed']
+           'companions', 'is_tokenizer', 'tokenizer_files', 'outside_links', 'differing_modules', 'section',
+           'model_class', 'head_prefixes', 'labels', 'malformed']
 
 # %% ../../nbs/checkpoints/01_companions.ipynb #76c3a97b
 import json
@@ -81,6 +81,14 @@ def is_tokenizer(file: Path)-> bool: # relative to the folder of a model
 def tokenizer_files(folder: Path)-> list[Path]: # relative to it
     "The files of a tokenizer, its chat template among them"
     return [f for f in companions(folder) if is_tokenizer(f)]
+
+# %% ../../nbs/checkpoints/01_companions.ipynb #d1b85afe
+def outside_links(folder: Path)-> list[Path]: # relative to it
+    "Companions that are links out of a folder, and not into a hub's cache"
+    home, blobs = folder.resolve(), (folder.parent.parent / "blobs").resolve()
+    target = lambda f: (folder / f).resolve()
+    return [f for f in companions(folder)
+            if not ({home, blobs} & set(target(f).parents))]
 
 # %% ../../nbs/checkpoints/01_companions.ipynb #ec0c79a4
 def differing_modules(base: Path | None, expert: Path | None # folders

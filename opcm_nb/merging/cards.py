@@ -172,7 +172,8 @@ def base_line(manifest: dict, base: Checkpoint | None, options: dict = {})-> str
     terms = read_card(getattr(base, "folder", None)).get("license")
     licences = f", licence {terms}" if terms else ""
     parts = manifest.get("exclude")
-    fate = f"the base's; the head is that of {head}" if (head := options.get("head")) else "the base's"
+    head = options.get("head")
+    fate = f"the base's; the head is that of {head}" if head else "the base's"
     unmerged = f"\n\nParameters that begin with {parts} are {fate}." if parts else ""
     return f"Base: `{public_name(source)}`{digest}{licences}.{unmerged}"
 

@@ -64,7 +64,8 @@ def is_empty(path: Path)-> bool:
     "Whether a place is a state and nothing else, and no expert has come to it"
     try: manifest = read_manifest(path)
     except OpcmError: return False
-    ours = all(p.name.startswith(("manifest.json", "lock", "gen-", "parts")) for p in path.iterdir())
+    names = ("manifest.json", "lock", "gen-", "parts")
+    ours = all(p.name.startswith(names) for p in path.iterdir())
     return ours and not manifest["arrivals"] and not manifest["generation"]
 
 def check_replaceable(path: Path, overwrite: bool):

@@ -17,7 +17,7 @@ from .adapter_outputs import export_adapter
 from .base import FLOATS, float_dtype
 from .export import FILES
 from .extraction import write_extraction
-from .hub import check_push, push_folder
+from .hub import check_links, check_push, push_folder
 from .lora import Adapters
 from .merged import MergedModel
 from .solvers import scaled_solver
@@ -85,7 +85,9 @@ def export(self:Outputs,
           )-> Path: # where it was written
     "Write the merged model as a checkpoint of the base's library"
     out = Path(out).expanduser()
-    if push: check_push(push, out, private)
+    if push:
+        check_links(self.base.folder)
+        check_push(push, out, private)
     if tokenizer_from and out.suffix in FILES:
         raise ValueError(f"{out}: a file holds no tokenizer; export to a folder")
     model = self.model(dtype, rule, preserve, preserve_from, **settings)

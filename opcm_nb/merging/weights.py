@@ -58,8 +58,8 @@ class Weights:
         if strange := [n for n, r in roles.items() if n not in specs
                      or specs[n].shape != tuple(r["shape"])]:
             shape = roles[strange[0]]["shape"]
-            raise OpcmError(f"{self.base.source}: has no {strange[0]} of {shape}, so it is not this "
-                            "state's base; say where that is with base= (--base)")
+            raise OpcmError(f"{self.base.source}: has no {strange[0]} of {shape}, so it is not "
+                            "this state's base; say where that is with base= (--base)")
         return [rule.role(recorded_role(n, r)) for n, r in roles.items()]
 
     def ruling(self, layer: Layer, rule: Rule | None = None)-> Rule:
