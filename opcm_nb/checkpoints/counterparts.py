@@ -161,7 +161,8 @@ class Match:
         "What became of vocabularies of two sizes"
         if not self.rows: return ""
         rows, size = next(iter(self.rows.values()))
-        fate = (f"the expert's other {rows - size} are left aside" if rows > size else
+        fate = (f"the expert's other {rows - size} are kept apart (opcm_export --vocabulary puts "
+                "them back)" if rows > size else
                 f"the base's other {size - rows} stay as they are")
         verb = "have" if len(self.rows) > 1 else "has"
         return (f"{few(self.rows)} {verb} {rows} rows, the base's {size}: the {min(rows, size)} "

@@ -193,14 +193,14 @@ def write(self:MergedModel, out: Path, overwrite: bool = False, max_shard_size: 
     "Write the merged model in the layout of the base, with a card"
     self.check_destination(out, overwrite)
     base, manifest = self.space.base, self.space.state.manifest
-    own = OwnModel(self, head, vocabulary)
-    options = self.options | dict(head=head or None, vocabulary=vocabulary or None)
     tokenizer = tokenizer_from and tokenizer_folder(manifest, base, tokenizer_from)
+    own = OwnModel(self, head, vocabulary, tokenizer)
+    options = self.options | dict(head=head or None, vocabulary=vocabulary or None)
     if tokenizer: options |= dict(tokenizer_from=tokenizer.name)
     record = lambda path: path.write_text(json.dumps(dict(tangent=True)))
     more = own.files | ({RECORD: record} if manifest.get("tangent") else {})
     card = model_card(manifest, base, options)
-    with own.tokenizer_folder(tokenizer) as tokenizer:
+    with own.tokenizer_folder() as tokenizer:
         write_model(base, own.rows(progress), own.specs, out, card, max_shard_size, more,
                     tokenizer, self.dtype)
     return out
