@@ -201,7 +201,8 @@ def statistics(self:Weights, expert: Expert, layer: Layer, report: LayerReport
 def facts(self:Weights, expert: Expert, reports: list[LayerReport]
          )-> tuple[dict, dict]: # for the expert's record, for the manifest
     "What is remembered of an expert beside its hash and its norms"
-    manifest, part = self.state.manifest, own_part(self.base, expert.match)
+    manifest = self.state.manifest
+    part = own_part(self.base, expert.match, manifest.get("exclude", ""))
     record = part_record(part)
     if part: self.state.keep(record["part"]["hash"], part)
     if expert.start is not self.base:
