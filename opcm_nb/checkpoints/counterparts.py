@@ -50,6 +50,7 @@ def refuse_unmerged(self:Alignment):
                     "the adapter with model.save_pretrained(FOLDER), or the full model with "
                     "model.merge_and_unload().save_pretrained(FOLDER), and give FOLDER")
 
+# %% ../../nbs/checkpoints/16_counterparts.ipynb #c4525648
 @patch
 def refuse_missing(self:Alignment, merged: list[str], only: str, exclude: str):
     "Where an expert lacks parameters of the base"

@@ -154,6 +154,8 @@ def fused_by_name(name: str, shape: tuple, # [..., out, in], or the reverse if i
     if re.search(r"gate_up_proj(\.weight)?$", name) and m % 2 == 0:
         mixed = f"{name}_bias" in shapes and any(k.endswith("self_attn.sinks") for k in shapes)
         return (m // 2, (1, 1)) if mixed else (1, (m // 2,) * 2)                      # gpt-oss
+    after = sibling(name, r"input_linear(\.weight)?$", r"output_linear\1", shapes)
+    if after and m == 2 * after[-2 if turned else -1]: return 1, (m // 2,) * 2
     out = sibling(name, r"qkv_proj\.weight$", "o_proj.weight", shapes)                # Phi-3
     if out is None or (m - out[1]) % 2 or m <= out[1]: return None
     return 1, (out[1], *((m - out[1]) // 2,) * 2)
