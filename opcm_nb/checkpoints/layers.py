@@ -74,7 +74,8 @@ def join_blocks(layer: Layer, parts: list[Tensor], # of the shapes of `layer.blo
     return (x.mT if layer.turned else x).reshape(layer.shape)
 
 # %% ../../nbs/checkpoints/10_layers.ipynb #e9e9c668
-_LINEAR = re.compile(r"(^|[._])(weight|proj|projection)$")
+_LINEAR = re.compile(r"(^|[._])(weight(_orig)?|parametrizations\.weight\.original|proj|"
+                     r"projection)$")
 _TABLE = re.compile(r"(^|[._])((word|position|token_type|speaker|entity|patch_position)_embeddings|"
                     r"(?<!vision_)embed_tokens(_per_layer)?|embed_(in|positions?|timestep)|"
                     r"(input|position)_embeds_layers?|token_type_embeddings_\d+|codebook|"
