@@ -126,6 +126,8 @@ _CONSTANT = {r"inv_freq": lambda s: len(s) == 1,                              # 
              r"num_batches_tracked": lambda s: prod(s) == 1,
              r"relative_position_index": lambda s: len(s) == 2,
              r"relative_coords_table": lambda s: len(s) == 4,
+             # of spectral norm
+             r"(weight_[uv]|parametrizations\.weight\.0\._[uv])": lambda s: len(s) == 1,
              r"(attn|causal)_mask": lambda s: len(s) >= 2}
 _CONSTANT = {re.compile(rf"(^|[._]){name}$"): fits for name, fits in _CONSTANT.items()}
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RECORD', 'NO_COMPANIONS', 'TRAINING', 'LARGEST', 'TOKENIZER', 'is_companion', 'read_json', 'named_folders',
            'companions', 'is_tokenizer', 'tokenizer_files', 'outside_links', 'differing_modules', 'section',
-           'model_class', 'head_prefixes', 'labels', 'malformed']
+           'model_class', 'with_tokens', 'spoken_files', 'head_prefixes', 'labels', 'malformed']
 
 # %% ../../nbs/checkpoints/01_companions.ipynb #76c3a97b
 import json
@@ -109,6 +109,21 @@ def model_class(config)-> str:
     "Class of the model that a configuration is of; empty where it does not say"
     classes = config.get("architectures") if isinstance(config, dict) else None
     return str(classes[0]) if isinstance(classes, list) and classes else ""
+
+# %% ../../nbs/checkpoints/01_companions.ipynb #bb47ed31
+_TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
+
+def with_tokens(config: dict, other: dict)-> dict:
+    "A configuration with the tokens that another begins, ends and pads with"
+    ids = lambda part: {k: part[k] for k in _TOKENS if part.get(k) is not None}
+    text = section(config, "text_config")
+    inner = dict(text_config=text | ids(section(other, "text_config"))) if text else {}
+    return config | ids(other) | inner
+
+def spoken_files(folder: Path)-> list[Path]: # relative to it
+    "The files of a tokenizer, and the settings of what is generated"
+    more = [Path(n) for n in ("generation_config.json",) if (folder / n).is_file()]
+    return [*tokenizer_files(folder), *more]
 
 # %% ../../nbs/checkpoints/01_companions.ipynb #451921d3
 _TASK = ("Classification", "QuestionAnswering", "MultipleChoice")

@@ -17,7 +17,7 @@ from .alignment import Alignment, alignments, command, cover, without
 from .checkpoint import EMBEDDING, HEAD, Checkpoint
 from .checkpoint import constant, content_hash, few, prefixes, selects
 from .companions import section
-from .views import Reader, extended, view, whole
+from .views import Reader, extended, token_axis, view, whole
 
 # %% ../../nbs/checkpoints/16_counterparts.ipynb #c7f47e98
 def _resave(base: Checkpoint, expert: Checkpoint)-> str:
@@ -50,7 +50,7 @@ def refuse_unmerged(self:Alignment):
                     "the adapter with model.save_pretrained(FOLDER), or the full model with "
                     "model.merge_and_unload().save_pretrained(FOLDER), and give FOLDER")
 
-# %% ../../nbs/checkpoints/16_counterparts.ipynb #bf485dc8
+# %% ../../nbs/checkpoints/16_counterparts.ipynb #c4525648
 @patch
 def refuse_missing(self:Alignment, merged: list[str], only: str, exclude: str):
     "Where an expert lacks parameters of the base"
@@ -126,7 +126,7 @@ def refuse_shapes(self:Alignment, merged: list[str], only: str, exclude: str):
 
 # %% ../../nbs/checkpoints/16_counterparts.ipynb #1facbfe7
 POLICIES = "common", "strict" # for vocabularies of other sizes
-_BIAS = re.compile(r"(^|\.)(lm_head|predictions)(\.decoder)?\.bias$")
+_BIAS = re.compile(r"(^|\.)(lm_head|predictions)(\.decoder)?\.bias$|(^|\.)final_logits_bias$")
 
 def vocabulary_rows(base: Checkpoint, readers: dict[str, Reader], merged: list[str]
                    )-> dict[str, tuple[int, int]]: # parameter -> the expert's rows, the base's
@@ -136,9 +136,11 @@ def vocabulary_rows(base: Checkpoint, readers: dict[str, Reader], merged: list[s
     rows = {}
     for n in merged:
         shape, wanted = readers[n].spec.shape, base.specs[n].shape
-        if shape == wanted or shape[1:] != wanted[1:] or not shape or not wanted: continue
-        if EMBEDDING.search(n) or HEAD.search(n) or _BIAS.search(n) or wanted[0] == tokens:
-            rows[n] = shape[0], wanted[0]
+        if shape == wanted or len(shape) != len(wanted) or not shape: continue
+        axis = token_axis(wanted)
+        if shape[:axis] + shape[axis + 1:] != wanted[:axis] + wanted[axis + 1:]: continue
+        if EMBEDDING.search(n) or HEAD.search(n) or _BIAS.search(n) or wanted[axis] == tokens:
+            rows[n] = shape[axis], wanted[axis]
     tokenised = any(EMBEDDING.search(n) or r[1] == tokens for n, r in rows.items())
     return rows if tokenised and len(set(rows.values())) == 1 else {}
 
@@ -162,12 +164,13 @@ class Match:
         "What became of vocabularies of two sizes"
         if not self.rows: return ""
         rows, size = next(iter(self.rows.values()))
-        fate = (f"the expert's other {rows - size} are kept apart (opcm_export --vocabulary)" if rows > size else
+        fate = (f"the expert's other {rows - size} are kept apart (opcm_export --vocabulary puts "
+                "them back)" if rows > size else
                 f"the base's other {size - rows} stay as they are")
         verb = "have" if len(self.rows) > 1 else "has"
         return (f"{few(self.rows)} {verb} {rows} rows, the base's {size}: the {min(rows, size)} "
-                f"common rows are merged, {fate} (vocabulary='strict', --vocabulary strict at "
-                "opcm_create, refuses such experts)")
+                f"common rows are merged, {fate}; a state with vocabulary='strict' (--vocabulary "
+                "strict at opcm_create) refuses such experts")
 
 # %% ../../nbs/checkpoints/16_counterparts.ipynb #026ba672
 def counterpart(base: Checkpoint, expert: Checkpoint,

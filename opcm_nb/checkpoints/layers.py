@@ -74,7 +74,8 @@ def join_blocks(layer: Layer, parts: list[Tensor], # of the shapes of `layer.blo
     return (x.mT if layer.turned else x).reshape(layer.shape)
 
 # %% ../../nbs/checkpoints/10_layers.ipynb #e9e9c668
-_LINEAR = re.compile(r"(^|[._])(weight|proj|projection)$")
+_LINEAR = re.compile(r"(^|[._])(weight(_orig)?|parametrizations\.weight\.original|proj|"
+                     r"projection)$")
 _TABLE = re.compile(r"(^|[._])((word|position|token_type|speaker|entity|patch_position)_embeddings|"
                     r"(?<!vision_)embed_tokens(_per_layer)?|embed_(in|positions?|timestep)|"
                     r"(input|position)_embeds_layers?|token_type_embeddings_\d+|codebook|"
@@ -156,6 +157,8 @@ def fused_by_name(name: str, shape: tuple, # [..., out, in], or the reverse if i
     if re.search(r"gate_up_proj(\.weight)?$", name) and m % 2 == 0:
         mixed = f"{name}_bias" in shapes and any(k.endswith("self_attn.sinks") for k in shapes)
         return (m // 2, (1, 1)) if mixed else (1, (m // 2,) * 2)                      # gpt-oss
+    after = sibling(name, r"input_linear(\.weight)?$", r"output_linear\1", shapes)
+    if after and m == 2 * after[-2 if turned else -1]: return 1, (m // 2,) * 2
     out = sibling(name, r"qkv_proj\.weight$", "o_proj.weight", shapes)                # Phi-3
     if out is None or (m - out[1]) % 2 or m <= out[1]: return None
     return 1, (out[1], *((m - out[1]) // 2,) * 2)

@@ -24,6 +24,7 @@ from ..merging.hub import check_push
 from ..merging.manifest import read_manifest
 from ..merging.solvers import scaled_solver
 from ..merging.merger import ContinualMerger
+from ..merging.own_models import OwnModel
 from ..merging.tokenizers import tokenizer_folder
 from ..rules.core import Rule
 
@@ -76,13 +77,15 @@ def check_options(lora: bool, rank: int | None, options: dict):
     if options["private"] and not options["push"]: raise ValueError("--private goes with --push")
 
 def dry_export(merger: ContinualMerger, out: Path, overwrite: bool, tokenizer_from: str | None,
+               parts: dict[str, str], # head, vocabulary: arrivals
                settings: dict):
     "Check an export and say what it would be"
     model = merger.model(**settings)
     model.check_destination(out, overwrite)
     if tokenizer_from: tokenizer_folder(merger.state.manifest, merger.base, tokenizer_from)
-    size = human_size(sum(spec.nbytes for spec in model.specs.values()))
-    print(f"{out}: {len(model.specs)} tensors, {size}, {merger.totals.t} experts")
+    specs = OwnModel(model, **parts).specs if any(parts.values()) else model.specs
+    size = human_size(sum(spec.nbytes for spec in specs.values()))
+    print(f"{out}: {len(specs)} tensors, {size}, {merger.totals.t} experts")
 
 # %% ../../nbs/commands/04_exports.ipynb #2cb7b4a0
 @command
@@ -119,7 +122,8 @@ def opcm_export(state:str, # State folder
     if text := scale_line(merger, rule, scale): print(text)
     if dry_run:
         if push: check_push(push, Path(out), private)
-        dry_export(merger, Path(out), overwrite, tokenizer_from, settings)
+        parts = dict(head=head, vocabulary=vocabulary)
+        dry_export(merger, Path(out), overwrite, tokenizer_from, parts, settings)
         return
     settings |= dict(overwrite=overwrite, progress=not lora, push=push, private=private)
     text = count(merger.totals.t, "adapter" if lora else "expert")

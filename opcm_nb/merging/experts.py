@@ -73,8 +73,8 @@ def note_unmerged(base: Checkpoint, match: Match, exclude: str = ""):
     source, unwanted = match.expert.source, prefixes(exclude)
     extra = [s for n, s in match.apart.items() if n not in base.specs
              and not (selects(unwanted, n) or selects(unwanted, s))]
-    if extra: note(f"{source}: {few(extra)} have no counterpart in the base and are kept apart "
-                   "(opcm_export --head puts them back)")
+    if extra: note(f"{source}: the base has nothing like {few(extra)}, which is kept apart "
+                   "(opcm_export --head puts it back)")
     if text := match.about_rows(): note(f"{source}: {text}")
     for module in differing_modules(base.folder, match.expert.folder):
         note(f"{source}: its {module} differs from the base's; modules in folders of their "
