@@ -154,6 +154,8 @@ def fused_by_name(name: str, shape: tuple, # [..., out, in], or the reverse if i
     m, n = reversed(shape[-2:]) if turned else shape[-2:]
     thirds = re.search(r"(^|[._])(in_proj_weight|(qkv|Wqkv)\.weight)$", name)
     if m == 3 * n and (thirds or (turned and name.endswith("c_attn.weight"))): return 1, (n,) * 3
+    if re.search(r"(c_attn|Wqkv)\.weight$", name) and n < m < 3 * n and (m - n) % 2 == 0:
+        return 1, (n, *((m - n) // 2,) * 2)             # keys that queries share: StarCoder, DBRX
     if re.search(r"gate_up_proj(\.weight)?$", name) and m % 2 == 0:
         mixed = f"{name}_bias" in shapes and any(k.endswith("self_attn.sinks") for k in shapes)
         return (m // 2, (1, 1)) if mixed else (1, (m // 2,) * 2)                      # gpt-oss
