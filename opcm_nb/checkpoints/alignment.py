@@ -32,7 +32,8 @@ def voted_prefix(names: list[str], expert_names, # of the base; of the expert
     absent, stored = [n for n in names if n not in expert_names], set(expert_names)
     ways = Counter((n.removesuffix(end), "") for n in absent for end in endings(n) if end in stored)
     wanted = set(absent)
-    ways += Counter(("", e.removesuffix(end)) for e in stored for end in endings(e) if end in wanted)
+    ways += Counter(("", name.removesuffix(end)) for name in stored
+                    for end in endings(name) if end in wanted)
     most = max(ways.values(), default=0)
     best = sorted(way for way, hits in ways.items() if hits == most)
     if most <= len(names) - len(absent): return "", ""
