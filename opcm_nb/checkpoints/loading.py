@@ -16,7 +16,8 @@ from torch import nn
 from ..basics.disk import OpcmError, first_line
 from .checkpoint import Checkpoint
 from .companions import RECORD, read_json
-from .layouts import check_rank, is_distributed, model_folder, weight_files, weight_map
+from .layouts import check_rank, is_distributed, model_folder
+from .layouts import weight_files, weight_map
 from .formats import card_base, check_format, check_quantised, refusal
 from .gguf_files import load_gguf
 from .repositories import HUB_ID, hub_folder

@@ -7,13 +7,13 @@ __all__ = ['MERGE_FIRST', 'matrix', 'fits', 'other_part', 'place', 'stack_pieces
            'flips']
 
 # %% ../../nbs/checkpoints/17_placement.ipynb #8100db60
-import importlib
 from math import prod
 
 import torch
 
 from .checkpoint import Checkpoint
 from .companions import model_class, read_json, section
+from .names import places
 from .roles import all_roles
 from .skeletons import memory_names, skeleton
 from ..basics.disk import OpcmError
@@ -88,37 +88,13 @@ def place(sites: dict[str, tuple[int, int]], # parameter, as an adapter calls it
     raise OpcmError(f"{adapter}: its parameters begin in different ways ({first}, {second}), and "
                     f"{base} is but a part of what it was trained on; {MERGE_FIRST}")
 
-# %% ../../nbs/checkpoints/17_placement.ipynb #7e003152
-def _probe(number: int, shape: tuple # of a parameter
-          )-> torch.Tensor: # a stack of the same length, of 2 x 2 matrices
-    size = torch.Size((shape[0], 2, 2) if len(shape) == 3 else (2,) * len(shape))
-    return number * 2.**20 + torch.arange(size.numel(), dtype=torch.float64).view(size)
-
-_KINDS_OF_PIECE = {(2, 2, 0., 1., 2., 3.): (1, False), (2, 2, 0., 2., 1., 3.): (1, True),
-                   (1, 2, 0., 1.): (2, False)}    # shape, entries -> parts by row, turned
-
-def _piece(x: torch.Tensor # what became of a probe
-          )-> tuple[int, tuple | None]: # number, (expert, part, parts, turned)
-    number, first = divmod(int(x.flatten()[0]), 1 << 20)
-    kind = _KINDS_OF_PIECE.get((*x.shape, *(x.flatten() - x.flatten()[0]).tolist()))
-    return number, kind and (first // 4, first % 4 // 2, *kind)
-
 # %% ../../nbs/checkpoints/17_placement.ipynb #3522459f
 def stack_pieces(base: Checkpoint
                 )-> dict[str, tuple]: # tensor of a file -> stack, expert, part, parts, turned
     "Which part of which stack in memory a tensor of a file is; none without transformers"
-    model = skeleton(base)
-    if not hasattr(model, "base_model_prefix"): return {}
-    names = list(model.state_dict())
-    shapes = [tuple(x.shape) for x in model.state_dict().values()]
-    try:
-        core = importlib.import_module("transformers.core_model_loading")
-        probes = {n: _probe(i, s) for i, (n, s) in enumerate(zip(names, shapes))}
-        files = core.revert_weight_conversion(model, probes)
-    except Exception: return {}                     # a version without, or an operation
-    pieces = {n: _piece(x) for n, x in files.items() if n in base.specs and x.ndim == 2}
-    return {n: (names[i], *piece) for n, (i, piece) in pieces.items()
-            if piece and len(shapes[i]) == 3}
+    return {n: (place.names[0], place.index, place.part, place.parts, bool(place.axes))
+            for place, n in places(base.specs, skeleton(base)).items()
+            if place.index is not None and not place.conversion}
 
 # %% ../../nbs/checkpoints/17_placement.ipynb #61ba5810
 def cut(x: torch.Tensor, piece: tuple)-> torch.Tensor:

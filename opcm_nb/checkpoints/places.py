@@ -12,22 +12,20 @@ import torch
 from fastcore.basics import patch
 
 from .adapters import Adapter
-from .checkpoint import Checkpoint, few
+from .checkpoint import EMBEDDING, Checkpoint, few
 from .companions import head_prefixes, model_class, section
 from .placement import MERGE_FIRST, check_part, cut, flips, in_memory, locate
 from .placement import matrix
 from ..basics.disk import OpcmError, note
 
 # %% ../../nbs/checkpoints/20_places.ipynb #35db1fd0
-_EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|tok_embeddings|token_embedding|"
-                        r"shared|embed_in)\.weight$")
-_OUTPUT = re.compile(r"(^|\.)(lm_head|embed_out)\.weight$")
+_OUTPUT = re.compile(r"(^|\.)(lm_head|embed_out)\.weight$")    # a `head.weight` may be of classes
 
 def vocabulary(base: Checkpoint)-> set[int]:
     "How many rows the tensors of a base have that have one a token"
     config, specs = base.config, base.specs
     sizes = {part.get("vocab_size") for part in (config, section(config, "text_config"))}
-    rows = {specs[n].shape[0] for n in specs if _EMBEDDING.search(n) or _OUTPUT.search(n)}
+    rows = {specs[n].shape[0] for n in specs if EMBEDDING.search(n) or _OUTPUT.search(n)}
     return rows | {size for size in sizes if isinstance(size, int)}
 
 def common_shape(shape: tuple, wanted: tuple, base: Checkpoint)-> bool:
@@ -39,10 +37,10 @@ def common_shape(shape: tuple, wanted: tuple, base: Checkpoint)-> bool:
 def tied_embedding(base: Checkpoint)-> str:
     "The embedding that a base uses for its output too; empty if there is none"
     for pair in base.aliases.items():
-        if any(map(_OUTPUT.search, pair)) and any(map(_EMBEDDING.search, pair)):
-            return next(filter(_EMBEDDING.search, pair))
+        if any(map(_OUTPUT.search, pair)) and any(map(EMBEDDING.search, pair)):
+            return next(filter(EMBEDDING.search, pair))
     if any(map(_OUTPUT.search, base.specs)): return ""
-    config, names = base.config, list(filter(_EMBEDDING.search, base.specs))
+    config, names = base.config, list(filter(EMBEDDING.search, base.specs))
     parts = (config, section(config, "text_config"))
     untied = any(part.get("tie_word_embeddings") is False for part in parts)
     head = re.search("For|LMHead", model_class(config))
@@ -96,7 +94,7 @@ def product_shapes(self:Places)-> dict[str, tuple]: # site -> shape, with the ba
 def same_product(self:Places, site: str)-> bool:
     "Whether the product of a tied output is that of the embedding, too (`ensure_weight_tying`)"
     sites, tensors = self.adapter.sites, self.adapter.tensors
-    twins = [pair for s, pair in sites.items() if s != site and _EMBEDDING.search(s)]
+    twins = [pair for s, pair in sites.items() if s != site and EMBEDDING.search(s)]
     A, B = (tensors[sites[site][k]] for k in "AB")
     return any(torch.equal(tensors[pair["A"]].mT, B) and torch.equal(tensors[pair["B"]].mT, A)
                for pair in twins)

@@ -26,7 +26,8 @@ from .experts import LayerReport
 from .parallel import Budget
 from .adapter_parts import adapter_part
 from .parts import part_record
-from .sites import CORE_RULES, AdapterExpert, adapter_expert, check_bases, check_tower
+from .sites import CORE_RULES, AdapterExpert, adapter_expert
+from .sites import check_bases, check_tower
 from .sites import join_factors, place_sites, site_facts
 from ..rules.core import Rule, Totals
 from ..rules.linalg import extend, solvable
