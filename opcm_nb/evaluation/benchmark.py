@@ -44,8 +44,11 @@ def accuracy_rows(suite: Suite, s: Stream, arrivals: list[dict])-> list[dict]:
     rows = []
     for (row, a), tests in zip(_arrival_rows(s, arrivals), s.evaluations):
         for name in tests:
-            right, n = suite.cached(name, a["digest"])
-            rows.append(row | dict(task=name, right=right, n=n, accuracy=round(right / n, 6)))
+            hits = suite.cached(name, a["digest"])
+            counts = suite.counts(name, hits)
+            counts["accuracy"] = round(counts["accuracy"], 6)
+            rows.append(row | dict(task=name) | counts)
+            if row["t"] == len(s.order): rows[-1]["hits"] = hits
     return rows
 
 def trace_rows(s: Stream, arrivals: list[dict])-> list[dict]:
@@ -97,7 +100,8 @@ def _settings(suite: Suite, streams: list[Stream])-> dict:
     rules = {f"{s.group} {s.label}": s.rule.settings() | ({"pre": s.pre} if s.pre else {})
              for s in streams}
     return dict(evaluate=streams[0].evaluate, precision=suite.precision, base=suite.hash,
-                experts=suite.digests, seeds=sorted({s.seed for s in streams}), rules=rules,
+                experts=suite.digests, examples={t: suite.keys[t][1] for t in suite.tasks},
+                seeds=sorted({s.seed for s in streams}), rules=rules,
                 versions=dict(opcm_nb=__version__, torch=torch.__version__),
                 machine=machine(suite.device))
 

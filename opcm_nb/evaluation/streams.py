@@ -140,7 +140,7 @@ def run_stream(suite: Suite, s: Stream,
         digest = weights_digest(weights) if tests else ""
         arrivals[t:t + 1] = [dict(digest=digest, **_trace(merger))]
         for name in tests:
-            suite.score(name, weights, digest)
+            suite.hits(name, weights, digest)
             tick(1)
     suite.cache.put(s.key(suite), arrivals)
     return arrivals

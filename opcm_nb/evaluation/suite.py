@@ -21,7 +21,7 @@ from ..checkpoints.loading import open_checkpoint
 from .backbones import Backbone, autocast, load_backbone, load_weights
 from .batches import Batches
 from .cache import Cache
-from .evaluate import count_correct
+from .evaluate import hits_text, right_answers
 from .tangent import linearised
 from .tasks import Protocol, Task, content_key, examples_hash, load_examples
 from ..rules.linalg import sum_squares
@@ -98,26 +98,41 @@ def _load(self:Suite, task: Task, data, split: str, limit: int | None, train_lim
 
 # %% ../../nbs/evaluation/10_suite.ipynb #0d7c7aaf
 @patch
-def cached(self:Suite, task: str, digest: str)-> list[int] | None: # correct, all
+def cached(self:Suite, task: str, digest: str)-> str | None: # as `hits_text` gives them
     "What the cache holds of these weights on this task"
-    return self.cache.get(content_key("accuracy", digest, self.keys[task]))
+    return self.cache.get(content_key("hits", digest, self.keys[task]))
 
 @patch
-def _count(self:Suite, task: str, batches)-> list[int]:
+def _answers(self:Suite, task: str, batches)-> Tensor: # [N] of bool, in the order of the batches
     with autocast(self.precision, self.device):
-        return list(count_correct(self.backbone.features, batches, self.heads[task], self.device))
+        return right_answers(self.backbone.features, batches, self.heads[task], self.device)
+
+@patch
+def hits(self:Suite, task: str, weights: dict[str, Tensor],
+         digest: str)-> str: # as `hits_text` gives them
+    "Which examples of a task some weights answer right, in their order, computed at most once"
+    if hits := self.cached(task, digest): return hits
+    if self.loaded != digest:
+        load_weights(self.backbone, weights)
+        self.loaded = digest
+    batches = self.batches[task]
+    right = torch.empty(len(batches.examples), dtype=torch.bool)
+    right[sum(batches.rows, [])] = self._answers(task, batches)
+    self.cache.put(content_key("hits", digest, self.keys[task]), hits := hits_text(right))
+    return hits
+
+# %% ../../nbs/evaluation/10_suite.ipynb #a709a595
+@patch
+def counts(self:Suite, task: str, hits: str)-> dict: # right, n, accuracy
+    "Correct answers of a task"
+    right, n = int(hits, 16).bit_count(), len(self.batches[task].examples)
+    return dict(right=right, n=n, accuracy=right / n)
 
 @patch
 def score(self:Suite, task: str, weights: dict[str, Tensor],
           digest: str)-> list[int]: # correct, all
-    "Correct answers of some weights on a task, computed at most once"
-    if counts := self.cached(task, digest): return counts
-    if self.loaded != digest:
-        load_weights(self.backbone, weights)
-        self.loaded = digest
-    counts = self._count(task, self.batches[task])
-    self.cache.put(content_key("accuracy", digest, self.keys[task]), counts)
-    return counts
+    "Correct answers of some weights on a task"
+    return list(self.counts(task, self.hits(task, weights, digest)).values())[:2]
 
 # %% ../../nbs/evaluation/10_suite.ipynb #29ec7d4f
 @patch
@@ -143,13 +158,13 @@ def expert_statistics(self:Suite, task: str, needs: str # of the rule
 # %% ../../nbs/evaluation/10_suite.ipynb #273fc05f
 @patch
 def _row(self:Suite, model: str, task: str, weights: dict[str, Tensor], digest: str)-> dict:
-    right, n = self.score(task, weights, digest)
-    return dict(model=model, task=task, right=right, n=n, accuracy=right / n)
+    hits = self.hits(task, weights, digest)
+    return dict(model=model, task=task) | self.counts(task, hits) | dict(hits=hits)
 
 # %% ../../nbs/evaluation/10_suite.ipynb #07ae7dec
 @patch
 def gates(self:Suite, force: bool = False # go on with experts that are no better than the base
-         )-> list[dict]: # model, task, right, n, accuracy
+         )-> list[dict]: # model, task, right, n, accuracy, hits
     "Base and experts on every task; an expert must beat the base on its own"
     digest = weights_digest(self.base)
     base, rows = [self._row("base", t, self.base, digest) for t in self.tasks], []
@@ -191,7 +206,7 @@ def seconds(self:Suite, task: str)-> float:
     if not hasattr(self, "speed"):
         batch = next(iter(self.batches[task]))
         start = time.perf_counter()
-        _, n = self._count(task, [batch])
+        n = len(self._answers(task, [batch]))
         self.speed = (time.perf_counter() - start) / n
     return self.speed * len(self.batches[task].examples)
 
