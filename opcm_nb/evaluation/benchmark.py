@@ -32,6 +32,7 @@ from .cache import Cache
 from .suite import Suite
 from ..basics.tables import read_rows, text_table, write_rows
 from .tasks import PROTOCOLS, Protocol, load_protocol
+from .unseen import unseen_rows, unseen_summary
 from ..commands.terminal import command
 
 # %% ../../nbs/evaluation/12_benchmark.ipynb #fab83f3f
@@ -43,7 +44,7 @@ def accuracy_rows(suite: Suite, s: Stream, arrivals: list[dict])-> list[dict]:
     "One row for each evaluation of a stream"
     rows = []
     for (row, a), tests in zip(_arrival_rows(s, arrivals), s.evaluations):
-        for name in tests:
+        for name in (i for i in tests if i not in s.unseen):
             hits = suite.cached(name, a["digest"])
             counts = suite.counts(name, hits)
             counts["accuracy"] = round(counts["accuracy"], 6)
@@ -73,6 +74,7 @@ def summary_rows(rows: list[dict], single: list[dict])-> list[dict]:
 # %% ../../nbs/evaluation/12_benchmark.ipynb #0e256a42
 def _write(path: Path, rows: list[dict]):
     "Rows as CSV, replaced in one step; a column that a row lacks stays empty"
+    if not rows: return path.unlink(missing_ok=True)    # none of an earlier run either
     keys = dict.fromkeys(k for r in rows for k in r)
     work = path.with_suffix(f".{os.getpid()}.new")
     write_rows(work, [{k: r.get(k, "") for k in keys} for r in rows])
@@ -122,11 +124,12 @@ def run_benchmark(suite: Suite, streams: list[Stream], out: Path | str, # folder
     out, single = Path(out), suite.gates(force)
     runs = list(zip(streams, _run_streams(suite, streams, progress)))
     rows = [r for s, arrivals in runs for r in accuracy_rows(suite, s, arrivals)]
-    table = summary_rows(rows, single)
+    unseen = unseen_rows(suite, runs)
+    table = summary_rows(rows, single) + unseen_summary(unseen)
     check_spread(table)
     out.mkdir(parents=True, exist_ok=True)
-    files = dict(single=single, accuracy=rows, summary=table, cosines=suite.cosines(),
-                 trace=[r for s, arrivals in runs for r in trace_rows(s, arrivals)])
+    files = dict(single=single, accuracy=rows, summary=table, unseen=unseen,
+                 cosines=suite.cosines(), trace=[r for run in runs for r in trace_rows(*run)])
     for name, content in files.items(): _write(out / f"{name}.csv", content)
     about = _settings(suite, streams) | (about or {})
     (out / "about.json").write_text(json.dumps(about, indent=1))
@@ -170,12 +173,14 @@ def beside_published(table: list[dict], protocol: str,
     for r in table:
         name = dict(group=r["group"], rule=r["rule"])
         row = rows.setdefault(tuple(name.values()), name)
-        if (metric := r["metric"]) not in ("ACC", "BWT"): continue
+        if (metric := r["metric"]).startswith("unseen"): row[metric] = percent(r)
+        if metric not in ("ACC", "BWT"): continue
         row |= {metric: percent(r), f"worst {metric}": f"{100 * r['worst']:.1f}"}
         if figures:
             method = _PUBLISHED.get(r["rule"].partition(":")[0])
             row[f"published {metric}"] = figures.get((metric, method, r["group"]), "-")
-    return list(rows.values())
+    keys = dict.fromkeys(k for row in rows.values() for k in row)
+    return [{k: row.get(k, "-") for k in keys} for row in rows.values()]
 
 # %% ../../nbs/evaluation/12_benchmark.ipynb #068def3b
 _RULES = ("opcm opcm:mode=block opcm:mode=two_sided average task_arithmetic magmax "
@@ -191,7 +196,9 @@ def _suite(p: Protocol, model: str, experts: str, streams: list[Stream], **setti
         raise ValueError(f"experts of {model}? give their folders or hub ids with --experts, "
                          "{task} for a task's name")
     largest = max((s.group for s in streams), key=p.groups.get)
-    suite = Suite(p, p.group(largest), paths.get("base", model), experts, **settings)
+    tasks, unseen = p.group(largest), {t for s in streams for t in s.unseen}
+    rest = [t for t in p.tasks if t.name in unseen and t not in tasks]
+    suite = Suite(p, tasks, paths.get("base", model), experts, unseen=rest, **settings)
     for needs in {s.rule.needs for s in streams}:
         # all files are there, or nothing starts
         for t in suite.tasks: suite.expert_statistics(t, needs)
@@ -210,7 +217,8 @@ def opcm_bench(model:str="", # Model of the protocol, folder, hub id or open_cli
                group:str="", # Groups of tasks, separated by commas; all when left out
                rules:str=_RULES, # Such as 'opcm opcm:mode=block,alpha=.9 average'
                seeds:str="42-51", # Orders
-               evaluate:str="seen", # final (ACC), ends (ACC, BWT), seen (curves), all (unseen too)
+               evaluate:str="seen", # final (ACC), ends (ACC, BWT), seen (curves), all (later ones too)
+               unseen:store_true=False, # After the last arrival, also the tasks that a group lacks
                split:str="test", # test or validation
                limit:int=None, # So many examples a task
                data:str=None, # Folder that data sets lie in
@@ -228,7 +236,7 @@ def opcm_bench(model:str="", # Model of the protocol, folder, hub id or open_cli
     quiet_libraries()
     p = load_protocol(protocol)
     streams = make_streams(p, group.split(",") if group else list(p.groups), rules.split(),
-                           parse_seeds(seeds), evaluate)
+                           parse_seeds(seeds), evaluate, unseen)
     suite = _suite(p, model, experts, streams, cache=Cache(cache or Path(out) / "cache"), data=data,
                    split=split, limit=limit, precision=precision, device=device, batch=batch,
                    workers=workers, statistics=statistics)

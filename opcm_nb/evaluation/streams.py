@@ -70,10 +70,13 @@ class Stream:
     seed: int
     order: list[str]
     evaluate: str # final, ends, seen or all
+    unseen: tuple[str, ...] = () # tasks without an expert, evaluated after the last arrival
 
     @property
     def evaluations(self)-> list[list[str]]: # tasks after each arrival
-        return [tasks_after(t, self.order, self.evaluate) for t in range(1, len(self.order) + 1)]
+        T = len(self.order)
+        tests = [tasks_after(t, self.order, self.evaluate) for t in range(1, T)]
+        return [*tests, [*tasks_after(T, self.order, self.evaluate), *self.unseen]]
 
     @property
     def dtype(self)-> str: return "float64" if self.rule.order_free else "float32"
@@ -102,12 +105,19 @@ def key(self:Stream, suite: Suite)-> str:
 
 # %% ../../nbs/evaluation/11_streams.ipynb #12bb190f
 def make_streams(protocol: Protocol, groups: list[str], rules: list[str], seeds: list[int],
-                 evaluate: str = "seen")-> list[Stream]:
+                 evaluate: str = "seen",
+                 unseen: bool = False # evaluate the tasks that a group lacks, too
+                )-> list[Stream]:
     "Every rule over every order of every group"
     names = {g: [t.name for t in protocol.group(g)] for g in groups}
+    rest = {g: tuple(t.name for t in protocol.tasks if t.name not in names[g]) if unseen else ()
+              for g in groups}
+    if unseen and not any(rest.values()):
+        raise ValueError(f"no unseen tasks: group {', '.join(groups)} of {protocol.name} has them "
+                         "all; choose a smaller group")
     if not rules: raise ValueError(f"no rules given; there are {', '.join(RULES)}")
     return [Stream(label, *parse_rule(label, protocol.scale.get(g)), g, seed,
-                   task_order(names[g], seed), evaluate)
+                   task_order(names[g], seed), evaluate, rest[g])
             for g in names for label in dict.fromkeys(rules) for seed in seeds]
 
 # %% ../../nbs/evaluation/11_streams.ipynb #f0986d0d

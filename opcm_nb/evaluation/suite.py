@@ -8,6 +8,7 @@ __all__ = ['merged_part', 'weights_digest', 'relatedness', 'Suite', 'tiny_suite'
 # %% ../../nbs/evaluation/10_suite.ipynb #abcc555b
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -56,6 +57,7 @@ class Suite:
                  split: str = "test", limit: int | None = None, # so many examples a task at most
                  precision: str = "auto", device: str = "cpu", batch: int = 64, workers: int = 0,
                  statistics: str = "", # files that some rules need, with `{needs}` and `{task}`
+                 unseen: Sequence[Task] = (), # tasks without experts
                 ):
         if "{task}" not in experts:
             raise ValueError(f"experts is a pattern with {{task}}, not {experts!r}")
@@ -66,13 +68,14 @@ class Suite:
         ckpt, only = self.backbone.checkpoint, self.backbone.only
         self.base, self.hash = merged_part(ckpt, only, ckpt), part_hash(ckpt, ckpt)
         self.loaded = None                              # digest of the weights in the encoder
-        self.tasks = [t.name for t in tasks]
+        self.tasks, self.unseen = ([t.name for t in ts] for ts in (tasks, unseen))
         opened = {t: open_checkpoint(experts.replace("{task}", t)) for t in self.tasks}
         self.experts = {t: counterpart(ckpt, e, only).checkpoint for t, e in opened.items()}
         self.digests, self.heads = {}, {}
         self.batches, self.keys = {}, {}
         self._linearise()
-        for t in tasks: self._load(t, data, split, limit, protocol.train_limit, batch, workers)
+        for t in (*tasks, *unseen):
+            self._load(t, data, split, limit, protocol.train_limit, batch, workers)
 
 # %% ../../nbs/evaluation/10_suite.ipynb #ff7f10bd
 @patch
@@ -92,7 +95,8 @@ def _load(self:Suite, task: Task, data, split: str, limit: int | None, train_lim
     train = None if bb.encode_text else load_examples(task, "train", data, train_limit)
     head = frozen_head(bb, examples.task, train, self.cache.folder, self.hash, self.device)
     self.heads[task.name] = head
-    self.batches[task.name] = Batches(bb, examples, batch, (2 << 30) // len(self.tasks), workers)
+    room = (2 << 30) // len(self.tasks + self.unseen)
+    self.batches[task.name] = Batches(bb, examples, batch, room, workers)
     self.keys[task.name] = [self.hash, examples_hash(examples), tensor_digest(head), bb.looks,
                             self.precision, self.device.partition(":")[0]]
 
