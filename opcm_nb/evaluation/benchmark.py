@@ -197,8 +197,9 @@ def _suite(p: Protocol, model: str, experts: str, streams: list[Stream], **setti
                          "{task} for a task's name")
     largest = max((s.group for s in streams), key=p.groups.get)
     tasks, unseen = p.group(largest), {t for s in streams for t in s.unseen}
-    rest = [t for t in p.tasks if t.name in unseen and t not in tasks]
-    suite = Suite(p, tasks, paths.get("base", model), experts, unseen=rest, **settings)
+    remainder = [t for t in p.tasks if t.name in unseen and t not in tasks]
+    suite = Suite(p, tasks, paths.get("base", model), experts, unseen=remainder,
+                  **settings)
     for needs in {s.rule.needs for s in streams}:
         # all files are there, or nothing starts
         for t in suite.tasks: suite.expert_statistics(t, needs)
@@ -211,13 +212,13 @@ def _show_cost(c: dict):
 # %% ../../nbs/evaluation/12_benchmark.ipynb #22412762
 @command
 def opcm_bench(model:str="", # Model of the protocol, folder, hub id or open_clip:NAME/TAG
-               protocol:str="clip20", # clip20, text11, images20, or a JSON file
+               protocol:str="clip20", # clip20, text11, text21, images20, or a JSON file
                experts:str="", # Folders or hub ids, with {task}; the protocol's when left out
                statistics:str="", # Files that RegMean, LOT and Fisher need, with {needs} and {task}
                group:str="", # Groups of tasks, separated by commas; all when left out
                rules:str=_RULES, # Such as 'opcm opcm:mode=block,alpha=.9 average'
                seeds:str="42-51", # Orders
-               evaluate:str="seen", # final (ACC), ends (ACC, BWT), seen (curves), all (later ones too)
+               evaluate:str="seen", # final (ACC), ends (ACC, BWT), seen (curves), all (later too)
                unseen:store_true=False, # After the last arrival, also the tasks that a group lacks
                split:str="test", # test or validation
                limit:int=None, # So many examples a task

@@ -110,14 +110,14 @@ def make_streams(protocol: Protocol, groups: list[str], rules: list[str], seeds:
                 )-> list[Stream]:
     "Every rule over every order of every group"
     names = {g: [t.name for t in protocol.group(g)] for g in groups}
-    rest = {g: tuple(t.name for t in protocol.tasks if t.name not in names[g]) if unseen else ()
+    remainder = {g: tuple(t.name for t in protocol.tasks if t.name not in names[g]) if unseen else ()
               for g in groups}
-    if unseen and not any(rest.values()):
+    if unseen and not any(remainder.values()):
         raise ValueError(f"no unseen tasks: group {', '.join(groups)} of {protocol.name} has them "
                          "all; choose a smaller group")
     if not rules: raise ValueError(f"no rules given; there are {', '.join(RULES)}")
     return [Stream(label, *parse_rule(label, protocol.scale.get(g)), g, seed,
-                   task_order(names[g], seed), evaluate, rest[g])
+                   task_order(names[g], seed), evaluate, remainder[g])
             for g in names for label in dict.fromkeys(rules) for seed in seeds]
 
 # %% ../../nbs/evaluation/11_streams.ipynb #f0986d0d
