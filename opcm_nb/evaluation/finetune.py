@@ -34,6 +34,7 @@ from ..checkpoints.tensorfiles import Spec
 from ..commands.terminal import command
 from .backbones import Backbone, autocast, load_backbone, load_weights
 from .backbones import on_device, quiet_libraries
+from .lora_training import check_gradients, check_lora, with_lora
 from .recipe import Recipe, batches_from, head_loss, learning_rate
 from .tangent import linearised
 from .tasks import Examples, examples_hash, load_examples, load_protocol
@@ -44,7 +45,9 @@ from ..merging.export import check_destination, write_model
 class _Run:
     "Weights and optimizer of a fine-tune, and where they are kept between stops"
     def __init__(self, backbone: Backbone, recipe: Recipe, out: Path, about: dict):
-        self.weights, self.about = backbone.parameters(), about
+        weights, self.about = backbone.parameters(), about
+        frozen = {n for n, p in weights.items() if "lora" in about and not p.requires_grad}
+        self.weights = {n: p for n, p in weights.items() if n not in frozen}
         self.losses = []                                # one a step
         for p in self.weights.values(): p.requires_grad_(True)
         self.optimizer = torch.optim.AdamW(self.weights.values(), lr=recipe.lr,
@@ -95,6 +98,7 @@ def _descend(run: _Run, loss: Tensor, lr: float):
     for group in run.optimizer.param_groups: group["lr"] = lr
     run.optimizer.zero_grad()
     loss.backward()
+    if "lora" in run.about and not run.losses: check_gradients(run.weights)
     run.optimizer.step()
     run.losses.append(loss.item())
 
@@ -137,20 +141,28 @@ def _second_moments(run: _Run)-> dict[str, Tensor]:
 
 def _write_expert(backbone: Backbone, run: _Run, out: Path, moments: bool):
     base = backbone.checkpoint
-    specs = base.specs | {n: Spec(base.specs[n].shape, torch.float32) for n in run.weights}
+    weights = backbone.parameters()
+    specs = base.specs | {n: Spec(base.specs[n].shape, torch.float32) for n in weights}
     card = f"Fine-tuned with opcm_nb {__version__}: {json.dumps(run.about)}\n"
     record = dict(only=backbone.only, tangent=backbone.tangent, **run.about["start"])
+    if "lora" in run.about: record["lora"] = run.about["lora"]
     losses = [dict(step=i, loss=x) for i, x in enumerate(run.losses)]
     more = {RECORD: lambda path: path.write_text(json.dumps(record, indent=1)),
             "training.csv": lambda path: write_rows(path, losses)}
     if moments:
         more["second_moments.safetensors"] = lambda path: save_file(_second_moments(run), path)
-    write_model(base, model_tensors(base, run.weights), specs, out, card, more=more)
+    write_model(base, model_tensors(base, weights), specs, out, card, more=more)
     run.path.unlink(missing_ok=True)
 
 # %% ../../nbs/evaluation/07_finetune.ipynb #2e9e959d
+def _check_names(backbone: Backbone):
+    base = backbone.checkpoint
+    if missing := set(backbone.parameters()) - set(base.specs):
+        raise OpcmError(f"{base.source}: the encoder calls its weights otherwise than the file "
+                        f"({sorted(missing)[:2]}); save it again with its library")
+
 def _about(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe, start,
-           penalty)-> dict:
+           penalty, lora: int | None)-> dict:
     "Start at `start`, and say what a run depends on"
     base, origin = backbone.checkpoint, {}
     if start is not None:
@@ -161,7 +173,7 @@ def _about(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe,
     return dict(start=origin, tangent=backbone.tangent, task=examples.task.name,
                 base=part_hash(base, base), examples=len(examples), data=examples_hash(examples),
                 head=tensor_digest(head.cpu()), penalty=penalty.about if penalty else {},
-                **asdict(recipe))
+                **(dict(lora=lora) if lora else {}), **asdict(recipe))
 
 # %% ../../nbs/evaluation/07_finetune.ipynb #4e18d310
 def finetune(backbone: Backbone, # with the base's weights; trained in place
@@ -172,16 +184,17 @@ def finetune(backbone: Backbone, # with the base's weights; trained in place
              start=None, # weights to start at, such as a merged model; the base's when left out
              penalty=None, # a further loss, see `sequential`
              moments: bool = False, # save the optimizer's second moments too
+             lora: int | None = None, # rank of LoRA on the linear maps, all else frozen
              save_every: float = 60, # seconds between two saves of an unfinished run
              overwrite: bool = False, progress: bool = False)-> Path:
     "Fine-tune the encoder on one task and save the expert; a run that was stopped goes on"
     out, base = Path(out).expanduser().absolute(), backbone.checkpoint
     backbone.module.to(device)
-    if missing := set(backbone.parameters()) - set(base.specs):
-        raise OpcmError(f"{base.source}: the encoder calls its weights otherwise than the file "
-                        f"({sorted(missing)[:2]}); save it again with its library")
-    about = _about(backbone, examples, head, recipe, start, penalty)
+    check_lora(backbone, lora, penalty, moments)
+    _check_names(backbone)
+    about = _about(backbone, examples, head, recipe, start, penalty, lora)
     torch.manual_seed(recipe.seed)
+    tuner = with_lora(backbone, lora) if lora else None
     run = _Run(backbone, recipe, out, about)
     # what is resumed was allowed before
     check_destination(out, overwrite or len(run.losses) > 0, [base.folder] if base.folder else [])
@@ -190,6 +203,7 @@ def finetune(backbone: Backbone, # with the base's weights; trained in place
     with run:
         _train(backbone, examples, head.to(device), recipe, run, device, save_every, progress,
                penalty)
+    if tuner: tuner.merge_and_unload()
     _write_expert(backbone, run, out, moments)
     backbone.module.requires_grad_(False)
     return out
@@ -214,6 +228,7 @@ def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
                   cache:str=None, # Folder to keep heads in
                   device:str="cpu", # cpu or cuda
                   moments:store_true=False, # Save AdamW's second moments too
+                  lora:int=None, # Rank of LoRA on the encoder's linear maps, all else frozen
                   overwrite:store_true=False, # Replace an existing expert
                   debug:store_true=False, # Show tracebacks
                  )->None:
@@ -227,5 +242,5 @@ def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
     bb = load_backbone(base, device)
     head = frozen_head(bb, train.task, train, cache and Path(cache), device=device)
     finetune(linearised(bb) if tangent else bb, train, head, out, recipe, device, start, None,
-             moments, overwrite=overwrite, progress=True)
+             moments, lora, overwrite=overwrite, progress=True)
     print(f"{out}: expert for {task}, {len(train)} training examples, {recipe.steps} steps")

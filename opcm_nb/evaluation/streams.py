@@ -110,8 +110,8 @@ def make_streams(protocol: Protocol, groups: list[str], rules: list[str], seeds:
                 )-> list[Stream]:
     "Every rule over every order of every group"
     names = {g: [t.name for t in protocol.group(g)] for g in groups}
-    remainder = {g: tuple(t.name for t in protocol.tasks if t.name not in names[g]) if unseen else ()
-              for g in groups}
+    remainder = {g: tuple(t.name for t in protocol.tasks if unseen and t.name not in names[g])
+                 for g in groups}
     if unseen and not any(remainder.values()):
         raise ValueError(f"no unseen tasks: group {', '.join(groups)} of {protocol.name} has them "
                          "all; choose a smaller group")
