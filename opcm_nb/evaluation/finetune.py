@@ -156,10 +156,14 @@ def _write_expert(backbone: Backbone, run: _Run, out: Path, moments: bool):
 
 # %% ../../nbs/evaluation/07_finetune.ipynb #2e9e959d
 def _check_names(backbone: Backbone):
-    base = backbone.checkpoint
-    if missing := set(backbone.parameters()) - set(base.specs):
+    base, weights = backbone.checkpoint, backbone.parameters()
+    if missing := set(weights) - set(base.specs):
         raise OpcmError(f"{base.source}: the encoder calls its weights otherwise than the file "
                         f"({sorted(missing)[:2]}); save it again with its library")
+    for n, p in weights.items():
+        if p.shape != base.specs[n].shape:
+            raise OpcmError(f"{base.source}: {n} is {list(base.specs[n].shape)}, the encoder has "
+                            f"{list(p.shape)}: its library resized it; save the model again")
 
 def _about(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe, start,
            penalty, lora: int | None)-> dict:
