@@ -6,7 +6,7 @@
 __all__ = ['NUMBERS', 'FACTORS', 'variants', 'answers', 'rule_text', 'Candidate', 'candidates', 'chosen_tasks', 'right_answers',
            'merged_part', 'HeldOut', 'task_mean', 'task_gain', 'compared', 'choice', 'show_tuned', 'opcm_tune']
 
-# %% ../../nbs/evaluation/18_tune.ipynb #b51434fe
+# %% ../../nbs/evaluation/18_tune.ipynb #226d637c
 import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator
@@ -33,7 +33,7 @@ from ..merging.solvers import solver
 from ..rules.core import Rule, within
 from ..rules.registry import RULES
 
-# %% ../../nbs/evaluation/18_tune.ipynb #bfb55556
+# %% ../../nbs/evaluation/18_tune.ipynb #f3da7268
 NUMBERS = dict(scale=(.1, .2, .3, .5, .7, 1., 1.5, 2.), step=(10., 100., torch.inf),
                eps=(1e-4, 1e-3, 1e-2), ridge=(.01, .1), common=(.5, 1.)) # setting: what to try
 FACTORS = .5, .7, 1.4, 2. # for the merged change of the state's own rule, if it has no scale
@@ -55,7 +55,7 @@ def answers(space # of a state
         except ValueError: continue                   # it needs what is not kept
         yield from (r for r in variants(rule) if not space.lacks(r))
 
-# %% ../../nbs/evaluation/18_tune.ipynb #18274fca
+# %% ../../nbs/evaluation/18_tune.ipynb #91ceaee1
 def rule_text(rule: Rule)-> str:
     "A rule as --rule takes it: with the settings that are neither default nor fixed by the state"
     words = [f"{k}={x}" for k, x in rule.settings().items()
@@ -81,7 +81,7 @@ class Candidate:
         "How much that is: a rule, each of its settings, a scale"
         return sum(self.options(maker).count(sign) for sign in ("--", "="))
 
-# %% ../../nbs/evaluation/18_tune.ipynb #47faa7aa
+# %% ../../nbs/evaluation/18_tune.ipynb #7f92382e
 def candidates(space, # of a state
                rules: str = "" # the only ones to try, with their settings; all when left out
               )-> list[Candidate]: # the state's own first
@@ -93,7 +93,7 @@ def candidates(space, # of a state
     if not (rules or scaled): listed += [Candidate(maker, x) for x in FACTORS]
     return [c for i, c in enumerate(listed) if c not in listed[:i]]
 
-# %% ../../nbs/evaluation/18_tune.ipynb #ba357f26
+# %% ../../nbs/evaluation/18_tune.ipynb #046ae9b5
 def chosen_tasks(protocol: Protocol, arrivals: list[str], names: str = "")-> list[Task]:
     "The tasks that are named, or those that arrivals are named after"
     if names: return [protocol.task(n.strip()) for n in dict.fromkeys(names.split(","))]
@@ -104,7 +104,7 @@ def chosen_tasks(protocol: Protocol, arrivals: list[str], names: str = "")-> lis
                          "tasks (--tasks)")
     return tasks
 
-# %% ../../nbs/evaluation/18_tune.ipynb #cf9f383b
+# %% ../../nbs/evaluation/18_tune.ipynb #624247b3
 @torch.no_grad()
 def right_answers(features: Callable[[dict], Tensor], # batch -> [N, d] unit rows
                   batches: Iterable[tuple[dict, Tensor]], # batches and labels [N]
@@ -119,7 +119,7 @@ def right_answers(features: Callable[[dict], Tensor], # batch -> [N, d] unit row
         rows.append(scores.argmax(1).cpu().eq(labels))
     return torch.cat(rows)
 
-# %% ../../nbs/evaluation/18_tune.ipynb #53f05eaf
+# %% ../../nbs/evaluation/18_tune.ipynb #e1b47ece
 def merged_part(backbone: Backbone, names: Iterable[str] # of what a state merges
                )-> str: # as of `Backbone.only`
     "Everything in an encoder that a merged model may change"
@@ -130,7 +130,7 @@ def merged_part(backbone: Backbone, names: Iterable[str] # of what a state merge
                         "merges; tune a state of what the encoder reads")
     return only and ",".join([only, *(n for n in mine if not n.startswith(only))])
 
-# %% ../../nbs/evaluation/18_tune.ipynb #12f7643c
+# %% ../../nbs/evaluation/18_tune.ipynb #8bfe350c
 class HeldOut:
     "The encoder of a state's base, with frozen heads and held-out examples of some tasks"
     def __init__(self, merger: ContinualMerger, protocol: Protocol, tasks: list[Task],
@@ -159,7 +159,7 @@ class HeldOut:
             return [right_answers(self.backbone.features, batches, self.heads[t],
                                   self.device).double() for t, batches in self.batches.items()]
 
-# %% ../../nbs/evaluation/18_tune.ipynb #ef6ae188
+# %% ../../nbs/evaluation/18_tune.ipynb #2132c6c1
 def task_mean(samples: list[Tensor] # [N] of each task
              )-> tuple[float, float]: # mean, standard error
     "Mean over tasks of the mean over examples"
@@ -171,7 +171,7 @@ def task_gain(samples: list[Tensor], baseline: list[Tensor] # on the same exampl
     "How much better one model is than another"
     return task_mean([x - y for x, y in zip(samples, baseline)])
 
-# %% ../../nbs/evaluation/18_tune.ipynb #db5f42f9
+# %% ../../nbs/evaluation/18_tune.ipynb #08443dd6
 def compared(listed: list[Candidate], hits: list[list[Tensor]], # of each candidate, of each task
             )-> list[dict]: # a row a candidate, as listed
     "Accuracy of each candidate, and how it differs from the state's own, which is the first"
@@ -193,7 +193,15 @@ def choice(listed: list[Candidate], hits: list[list[Tensor]])-> tuple[int, int]:
         return loss <= error
     return best, next(filter(near, order))
 
-# %% ../../nbs/evaluation/18_tune.ipynb #4d050222
+# %% ../../nbs/evaluation/18_tune.ipynb #247097b4
+def _opened(state: str, base: str | None, device: str, max_memory: str | None)-> ContinualMerger:
+    if is_lora(state):
+        raise OpcmError(f"{state}: a state of adapters, which this does not evaluate; export an "
+                        "adapter with each rule (opcm_export --rank 0 --rule) and compare those")
+    merger = ContinualMerger.open(state, base, device=device, max_memory=max_memory)
+    if merger.totals.t: return merger
+    raise OpcmError(f"{state}: no expert has been merged yet; add one first")
+
 def show_tuned(record: dict)-> str: # as `opcm_tune` keeps it
     "What was compared, as a table in percent, the best first, and what to take"
     percent = lambda x, error, sign="": f"{100 * x:{sign}.1f} ± {100 * error:.1f}"
@@ -208,15 +216,7 @@ def show_tuned(record: dict)-> str: # as `opcm_tune` keeps it
             f"best         {record['best']}\nrecommended  {record['recommended']}, the simplest "
             f"within one paired standard error of the best\n{record['command']}")
 
-# %% ../../nbs/evaluation/18_tune.ipynb #4429a034
-def _opened(state: str, base: str | None, device: str, max_memory: str | None)-> ContinualMerger:
-    if is_lora(state):
-        raise OpcmError(f"{state}: a state of adapters, which this does not evaluate; export an "
-                        "adapter with each rule (opcm_export --rank 0 --rule) and compare those")
-    merger = ContinualMerger.open(state, base, device=device, max_memory=max_memory)
-    if merger.totals.t: return merger
-    raise OpcmError(f"{state}: no expert has been merged yet; add one first")
-
+# %% ../../nbs/evaluation/18_tune.ipynb #3660b047
 @command
 def opcm_tune(state:str, # State folder
               protocol:str="clip20", # clip20, text11, images20, or a JSON file
@@ -245,5 +245,5 @@ def opcm_tune(state:str, # State folder
                   examples={task: len(b.labels) for task, b in held_out.batches.items()},
                   candidates=rows, best=rows[best]["candidate"],
                   recommended=rows[take]["candidate"], command=line + rows[take]["options"])
-    write_durably(Path(state) / "tuned.json", json.dumps(record, indent=1))
     print(show_tuned(record))
+    write_durably(Path(state) / "tuned.json", json.dumps(record, indent=1))
