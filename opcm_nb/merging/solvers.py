@@ -26,7 +26,7 @@ def solver(space, rule: str | Rule | None = None, # another rule on the same sta
         new, chosen = make_rule(rule, **settings), settings
         if not isinstance(rule, Rule): chosen = settings | split_settings(rule)[1]
         same = {k: v for k, v in creator.settings().items() if k in new.decides and k not in chosen}
-        new = replace(new, **same)
+        if new.keeps.items() <= creator.keeps.items(): new = replace(new, **same)
     elif creator.name in RULES: new = make_rule(creator.name, **creator.settings() | settings)
     else: new = replace(creator, **settings)
     if why := can_solve(new, creator) or space.lacks(new):
