@@ -113,12 +113,14 @@ def remove(self:ContinualMerger, expert, # as it was added
            progress: bool = False, # show a bar
            statistics=None, # as they were added
            start=None, # as it was added
+           certificate=None, # file to write about it, see `records.certificate`
           )-> dict: # the arrival's record
     "Fold one expert out again and commit"
     records.check_removable(self.rule)
     self.space.check_budget()
     with self.state.lock():
         expert, before = self.space.expert(expert, statistics, start), self.state.manifest
+        if certificate: file = records.check_certifiable(before, self.state.path, certificate)
         expert.weight = records.recorded_weight(self, expert, progress)
         def outcome(reports):
             record = records.find_record(before, expert.source, reports)
@@ -126,6 +128,7 @@ def remove(self:ContinualMerger, expert, # as it was added
             records.note_rounding(expert.source, before, after, self.space.dtype)
             return after, []
         self.fold(expert, "remove", progress, outcome)
+        if certificate: records.write_certificate(file, before, self.state.manifest)
     return next(r for r in before["arrivals"] if r["name"] == self.state.manifest["removed"][-1])
 
 # %% ../../nbs/merging/26_merger.ipynb #44f4677b
