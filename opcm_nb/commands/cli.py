@@ -30,7 +30,7 @@ from ..rules.registry import DIFFERENCES, promises
 def opcm_create(base:str, # The experts' base: folder, file, hub id or open_clip:NAME/TAG
                 state:str, # Folder for the state
                 rule:str="opcm", # A rule, perhaps with settings: opcm:alpha=.9 (see opcm_rules)
-                pre:str="", # Done to each task vector first: dare, dare:drop=.9 or star
+                pre:str="", # Done to each task vector first: dare, dare:drop=.9, star, equalise
                 only:str="", # Merge only these parameters: prefixes or globs, separated by commas
                 exclude:str="", # And none of these; heads are kept apart (opcm_export --head)
                 vocabulary:str="common", # Rows merged if an expert has others: common, or strict

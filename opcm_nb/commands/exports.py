@@ -157,7 +157,7 @@ def opcm_merge(base:str, # The experts' base: folder, file, hub id or open_clip:
                out:str="merged", # Folder, or a .safetensors, .pt, .pth or .bin file
                rule:str="opcm", # A rule, perhaps with settings: opcm:alpha=.9 (see opcm_rules)
                scale:float=None, # The rule's own scale if it has one, else times the merged change
-               pre:str="", # Done to each task vector first: dare, dare:drop=.9 or star
+               pre:str="", # Done to each task vector first: dare, dare:drop=.9, star, equalise
                only:str="", # Merge only these parameters: prefixes or globs, separated by commas
                exclude:str="", # And none of these
                accumulate:str=None, # Accumulator: float32 or float64; as the base if left out

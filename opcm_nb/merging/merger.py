@@ -21,6 +21,7 @@ from .outputs import Outputs
 from .parallel import Budget, Threads, cores
 from .spaces import new_stream, open_space, recorded_rule
 from .state import StateFolder
+from .task_vectors import counted
 from ..rules.core import Rule
 from ..rules.linalg import solvable
 from ..rules.registry import make_rule
@@ -54,7 +55,7 @@ def fold_layer(self:ContinualMerger, expert, step: str, generation, layer: Layer
             for i, (block, kept, tau) in enumerate(space.steps(expert, piece, rows, report)):
                 if tau is not None:
                     report.count(layer, tau)
-                    tau, weight = rule.weighted(tau, expert.weight)
+                    tau, weight = counted(space, expert, layer, tau)
                     facts = measured | dict(statistics=about and about[i], weight=weight)
                     with solvable(layer.name):
                         report.describe(layer, getattr(rule, step)(kept, tau, layer.linear, facts))
@@ -137,7 +138,7 @@ def remove(self:ContinualMerger, expert, # as it was added
 def create(cls:ContinualMerger, base, # the model that every expert was fine-tuned from
            state=None, # folder for the state, or a place's class; in memory when left out
            rule: str | Rule = "opcm", # settings may follow: opcm:alpha=.9, see `rules.registry`
-           pre: str = "", # done to each task vector first: dare or star, see `rules.presteps`
+           pre: str = "", # done to each task vector first: dare, star, equalise, see `rules.presteps`
            only: str = "", # merge only these parameters: prefixes or globs, separated by commas
            exclude: str = "", # and none of these
            dtype: str | None = None, # of the accumulator: float32 or float64; else as the base

@@ -19,7 +19,7 @@ from .isotropic import IsoC
 from .magmax import MagMax
 from .nufilt import Nufilt
 from .opcm import OPCM
-from .presteps import Dare, Star
+from .presteps import Dare, Equalise, Star
 from .regmean import Fisher, Lot, RegMean
 from .sums import Average, TaskArithmetic
 from .ties import Ties, TiesPublished
@@ -30,7 +30,7 @@ from .wudi import SwudiA, Wudi
 RULES = {r.name: r for r in (OPCM, Average, TaskArithmetic, MagMax, Ties, TiesPublished, IsoC,
                              IsoCTS, TsvM, Wudi, SwudiA, ActMat, Tact, Ace, Dop, Nufilt, RegMean,
                              Lot, Fisher, Importance, ImportanceSum, OPCMImportance)}
-PRESTEPS = {p.name: p for p in (Dare, Star)}
+PRESTEPS = {p.name: p for p in (Dare, Star, Equalise)}
 
 # %% ../../nbs/rules/90_registry.ipynb #a7faf2d6
 def split_settings(text: str # such as opcm:alpha=.9,mode=block
