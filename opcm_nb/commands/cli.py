@@ -15,7 +15,7 @@ from ..basics.sizes import count
 from ..basics.tables import text_table
 from .exports import arrival_line, dry_add, is_lora, merge_all, opcm_export
 from .exports import opcm_merge, tell, weight_line
-from .plan import plan, role_rows, share_line, show_plan
+from .plan import plan, role_rows, share_line, show_plan, spread_line
 from .report import certified, check_page, show_status, verified
 from .report import write_html
 from .terminal import command, first_process
@@ -88,12 +88,14 @@ def opcm_add(state:str, # State folder
         if not first_process(): return
     merger = open_merger(state, base, device=device, max_memory=max_memory, wait=wait)
     if dry_run:
-        dry_add(merger, experts, statistics, start)
+        dry_add(merger, experts, statistics, start, name, force, checked_weight(weight))
         return
     if text := weight_line(merger.rule, checked_weight(weight)): tell(text)
     for e in experts:
         record = merger.add(e, name, force, not is_lora(state), statistics, start, weight)
         tell(arrival_line(record))
+        about = merger.state.manifest
+        if text := spread_line(about, about["arrivals"], record["name"]): tell(text)
 
 # %% ../../nbs/commands/05_cli.ipynb #72526c6e
 @partial(command, shared=True)

@@ -23,7 +23,7 @@ from ..basics.sizes import count, human_size
 from ..basics.tables import show_table
 from .diagnostics import plot_interference, plot_layers, plot_norms, plot_trace
 from .diagnostics import summary
-from .plan import role_rows, share_line
+from .plan import role_rows, share_line, spread_line
 from ..merging.base import base_hashes
 from ..merging.certificates import check_certificate
 from ..merging.manifest import arrival_trace
@@ -45,7 +45,9 @@ def facts(folder: StateFolder)-> dict[str, str]:
     out |= {k: m[k] for k in ("pre", "only", "exclude") if m.get(k)}
     if m.get("weights"): out["weights"] = share_line(m["weights"])
     out["kept"] = f"{len(m['tensors'])} tensors in {m['dtype']}, {size}"
-    return out | ({"taken out": ", ".join(m["removed"])} if m.get("removed") else {})
+    if m.get("removed"): out["taken out"] = ", ".join(m["removed"])
+    if text := spread_line(m, m["arrivals"]): out["lengths"] = text
+    return out
 
 # %% ../../nbs/commands/02_report.ipynb #e9c9ca4b
 SHARES = ("removed", "capacity_left")

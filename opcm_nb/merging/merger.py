@@ -138,7 +138,7 @@ def remove(self:ContinualMerger, expert, # as it was added
 def create(cls:ContinualMerger, base, # the model that every expert was fine-tuned from
            state=None, # folder for the state, or a place's class; in memory when left out
            rule: str | Rule = "opcm", # settings may follow: opcm:alpha=.9, see `rules.registry`
-           pre: str = "", # done to each task vector first: dare, star, equalise, see `rules.presteps`
+           pre: str = "", # done to each task vector first: dare, star or equalise, see `presteps`
            only: str = "", # merge only these parameters: prefixes or globs, separated by commas
            exclude: str = "", # and none of these
            dtype: str | None = None, # of the accumulator: float32 or float64; else as the base

@@ -27,12 +27,10 @@ from .experts import read_statistics
 from .heads import other_labels
 from .adapter_parts import expert_part
 from .parts import part_record
-from .task_vectors import counted, length, task_vectors
+from .task_vectors import counted, length, presteps, task_vectors
 from .parallel import Budget
 from ..rules.core import Rule, Totals
 from ..rules.linalg import solvable, sum_squares
-from ..rules.presteps import Equalise
-from ..rules.registry import make_prestep
 from ..rules.sums import Average
 
 # %% ../../nbs/merging/12_weights.ipynb #936168e0
@@ -45,9 +43,7 @@ class Weights:
         self.rule, self.budget = rule, budget or Budget()
         self.device, self.dtype = checked_device(device), float_dtype(manifest["dtype"])
         self.only, self.exclude = manifest["only"], manifest.get("exclude", "")
-        pre = manifest["pre"] and make_prestep(manifest["pre"])
-        self.equaliser = pre if isinstance(pre, Equalise) else None
-        self.pre = None if self.equaliser else pre
+        self.pre, self.equaliser = presteps(manifest["pre"])
         self.tangent = manifest.get("tangent", False)
         self.layers = self.roles(rule)
 
@@ -174,6 +170,7 @@ def steps(self:Weights, expert: Expert, piece: Layer, rows: slice = slice(None),
     for block, tau in zip(piece.blocks, task_vectors(self, expert, piece, rows, report)):
         yield block, self.kept(block, slots), tau
 
+# %% ../../nbs/merging/12_weights.ipynb #4c77af18
 @patch
 def measure(self:Weights, expert: Expert)-> dict:
     "What the rule must know of the whole model before the first layer"
