@@ -62,10 +62,10 @@ def dry_add(merger: ContinualMerger, experts: list[str], statistics: str | None 
     for e in experts:
         expert = merger.space.expert(e, statistics, start)
         expert.weight = weight
-        known = manifest | dict(arrivals=arrivals, totals=dict(t=len(arrivals)))
+        after = manifest | dict(arrivals=arrivals, totals=dict(t=len(arrivals)))
         reports, sums = preview(merger, expert)
-        record = new_record(expert, new_name(known, expert.source, name), reports)
-        if not force: check_twin(known, expert.source, record["hash"])
+        record = new_record(expert, new_name(after, expert.source, name), reports)
+        if not force: check_twin(after, expert.source, record["hash"])
         arrivals.append(record)
         tell(f"{expert.source}: fits the base")
         tell("\n".join(newcomer_lines(record["norm"], totals.mean_norm, sums)))
@@ -136,8 +136,8 @@ def opcm_export(state:str, # State folder
                )->None:
     "Write the merged model as a checkpoint of the base's library, or as an adapter"
     lora, parts = is_lora(state), dict(head=head, vocabulary=vocabulary)
-    check_options(lora, rank, parts | dict(dry_run=dry_run, tokenizer_from=tokenizer_from, push=push,
-                                           preserve=preserve, private=private))
+    check_options(lora, rank, parts | dict(dry_run=dry_run, tokenizer_from=tokenizer_from,
+                                           push=push, preserve=preserve, private=private))
     merger = ContinualMerger.open(state, base, device=device, max_memory=max_memory)
     settings = dict(dtype=dtype, rule=rule or None, scale=scale)
     if not (lora and rank is not None): settings |= dict(preserve=preserve,

@@ -97,9 +97,9 @@ def spread_line(manifest: dict, arrivals: list[dict], # records, of those that m
     long, short = max(norms, key=norms.get), min(norms, key=norms.get)
     times = norms[long] / norms[short]
     if times <= FAR or name not in ("", long, short): return ""
-    where = "an ordinary state, created" if manifest.get("lora") else "a state created"
+    remedy = "an ordinary state, created" if manifest.get("lora") else "a state created"
     return (f"warning: {long} is {times:.1f} times as long as {short}, and long task vectors drown "
-            f"short ones; {where} with --pre equalise takes all at one length")
+            f"short ones; {remedy} with --pre equalise takes all at one length")
 
 # %% ../../nbs/commands/00_plan.ipynb #9cfa410f
 def leading(D: Tensor, # [m, n]

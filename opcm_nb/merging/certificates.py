@@ -70,8 +70,11 @@ def folded_anew(merger: ContinualMerger, folder: Path, experts: list, statistics
     left = list(m["arrivals"])
     for source, more, start in zip_longest(experts, statistics, starts):
         record = recognise(fresh, left, source, more, start)
-        fresh.add(source, record["name"], True, statistics=more, start=start,
-                  weight=record.get("weight", 1.))
+        new = fresh.add(source, record["name"], True, statistics=more, start=start,
+                        weight=record.get("weight", 1.))
+        if new.get("part") != record.get("part"):
+            raise OpcmError(f"{source}: its own head or words are not those that the state has of "
+                            f"{record['name']}; give the expert that was added")
         left.remove(record)
     if left:
         raise OpcmError("to fold the state anew, all experts that remain are needed; missing are "

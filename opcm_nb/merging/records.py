@@ -163,7 +163,7 @@ def note_rounding(source: str, before: dict, after: dict, # manifests
 CERTIFICATE = "opcm_nb certificate of removal"
 CLAIM = "the state after is, to rounding, the state of the remaining experts alone"
 FACTS = ("only", "exclude", "pre", "dtype", "tangent", "vocabulary", "said") # of a manifest
-_NAMED = ("name", "hash", "weight", "statistics", "start_hash") # of a record
+_NAMED = ("name", "hash", "weight", "statistics", "start_hash", "part") # of a record
 
 def named(record: dict)-> dict:
     "An expert as a certificate names it"
