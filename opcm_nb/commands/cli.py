@@ -15,8 +15,9 @@ from ..basics.sizes import count
 from ..basics.tables import text_table
 from .exports import arrival_line, dry_add, is_lora, merge_all, opcm_export
 from .exports import opcm_merge, tell, weight_line
-from .plan import plan, role_rows, share_line, show_plan
-from .report import check_page, show_status, verified, write_html
+from .plan import plan, role_rows, share_line, show_plan, spread_line
+from .report import certified, check_page, show_status, verified
+from .report import write_html
 from .terminal import command, first_process
 from ..merging.distributed import open_merger
 from ..merging.merger import ContinualMerger
@@ -29,7 +30,7 @@ from ..rules.registry import DIFFERENCES, promises
 def opcm_create(base:str, # The experts' base: folder, file, hub id or open_clip:NAME/TAG
                 state:str, # Folder for the state
                 rule:str="opcm", # A rule, perhaps with settings: opcm:alpha=.9 (see opcm_rules)
-                pre:str="", # Done to each task vector first: dare, dare:drop=.9 or star
+                pre:str="", # Done to each task vector first: dare, dare:drop=.9, star, equalise
                 only:str="", # Merge only these parameters: prefixes or globs, separated by commas
                 exclude:str="", # And none of these; heads are kept apart (opcm_export --head)
                 vocabulary:str="common", # Rows merged if an expert has others: common, or strict
@@ -87,12 +88,14 @@ def opcm_add(state:str, # State folder
         if not first_process(): return
     merger = open_merger(state, base, device=device, max_memory=max_memory, wait=wait)
     if dry_run:
-        dry_add(merger, experts, statistics, start)
+        dry_add(merger, experts, statistics, start, name, force, checked_weight(weight))
         return
     if text := weight_line(merger.rule, checked_weight(weight)): tell(text)
     for e in experts:
         record = merger.add(e, name, force, not is_lora(state), statistics, start, weight)
         tell(arrival_line(record))
+        about = merger.state.manifest
+        if text := spread_line(about, about["arrivals"], record["name"]): tell(text)
 
 # %% ../../nbs/commands/05_cli.ipynb #72526c6e
 @partial(command, shared=True)
@@ -101,6 +104,7 @@ def opcm_remove(state:str, # State folder
                 base:str=None, # Where the base is now, if it moved
                 statistics:str=None, # What came with this expert (one expert)
                 start:str=None, # Model that its fine-tuning started at (one expert)
+                certificate:str=None, # Write hashes before and after to a .json file (one expert)
                 device:str="cpu", # Where the arithmetic is done
                 max_memory:str=None, # To work in, such as 2GB; half of what is free if left out
                 wait:store_true=False, # For another process that writes to it, instead of stopping
@@ -108,13 +112,15 @@ def opcm_remove(state:str, # State folder
                )->None:
     "Fold experts out of the state, one commit each"
     experts = expert if isinstance(expert, list) else [expert]
-    if (statistics or start) and len(experts) > 1:
-        raise ValueError("--statistics and --start need exactly one expert")
+    if (statistics or start or certificate) and len(experts) > 1:
+        raise ValueError("--statistics, --start and --certificate need exactly one expert")
     if is_lora(state) and not first_process(): return
     merger = open_merger(state, base, device=device, max_memory=max_memory, wait=wait)
     for e in experts:
-        record = merger.remove(e, not is_lora(state), statistics, start)
+        paper = certificate if first_process() else None
+        record = merger.remove(e, not is_lora(state), statistics, start, paper)
         tell(f"{record['name']}: removed, {count(merger.totals.t, 'expert')} left")
+        if certificate: tell(f"{certificate}: written (opcm_status {state} --certificate checks)")
 
 # %% ../../nbs/commands/05_cli.ipynb #24c1ba91
 @command
@@ -133,6 +139,11 @@ def opcm_status(state:str, # State folder
                 layers:store_true=False, # Every linear map of the last arrival, too
                 html:str=None, # Write a page with plots of the stream so far, all in this one file
                 verify:store_true=False, # Compare all that is kept, and the base, with their hashes
+                certificate:str=None, # Compare with a certificate of removal (opcm_remove)
+                experts:list=None, # All that remain, to make the state anew and compare
+                statistics:list=(), # Theirs, in the same order, for rules that need them
+                starts:list=(), # Where their fine-tuning started, where not at the base
+                base:str=None, # Where the base is now, if it moved (for --experts)
                 debug:store_true=False, # Show tracebacks
                )->None:
     "What is in a state, and what each arrival did"
@@ -140,9 +151,12 @@ def opcm_status(state:str, # State folder
     if html:
         check_page(html)
         os.environ["MPLBACKEND"] = "agg"                                # it draws to a file
-    sound = verify and verified(folder)
+    if (experts or statistics or starts) and not certificate:
+        raise ValueError("--experts, --statistics and --starts go with --certificate")
+    lines = [verified(folder)] if verify else []
+    if certificate: lines.append(certified(folder, certificate, experts, statistics, starts, base))
     show_status(folder, layers)
-    if sound: print(f"\n{sound}")
+    for text in lines: print(f"\n{text}")
     if html:
         write_html(folder, html)
         print(f"\n{html}: written")

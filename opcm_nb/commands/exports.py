@@ -16,7 +16,7 @@ from ..basics.disk import need_space, scratch_folder
 from ..basics.sizes import count, human_size
 from ..checkpoints.full_models import adapter_folder
 from ..checkpoints.loading import open_checkpoint
-from .plan import plan, show_plan
+from .plan import newcomer_lines, plan, preview, show_plan, spread_line
 from .terminal import command, first_process
 from ..merging.base import FLOATS, float_dtype
 from ..merging.export import check_destination
@@ -25,6 +25,7 @@ from ..merging.manifest import read_manifest
 from ..merging.solvers import scaled_solver
 from ..merging.merger import ContinualMerger
 from ..merging.own_models import OwnModel
+from ..merging.records import check_twin, new_name, new_record
 from ..merging.tokenizers import tokenizer_folder
 from ..rules.core import Rule
 
@@ -53,9 +54,22 @@ def is_lora(state: str)-> bool:
 
 # %% ../../nbs/commands/04_exports.ipynb #6517a4c1
 def dry_add(merger: ContinualMerger, experts: list[str], statistics: str | None = None,
-            start: str | None = None):
-    "Ask headers and disk whether experts could be added, and what each would cost"
-    for e in experts: tell(f"{merger.space.expert(e, statistics, start).source}: fits the base")
+            start: str | None = None, name: str | None = None, force: bool = False,
+            weight: float = 1.):
+    "Read experts once: could they be added, what would they meet, what would each cost"
+    manifest = merger.state.manifest
+    arrivals, totals = list(manifest["arrivals"]), merger.totals
+    for e in experts:
+        expert = merger.space.expert(e, statistics, start)
+        expert.weight = weight
+        after = manifest | dict(arrivals=arrivals, totals=dict(t=len(arrivals)))
+        reports, sums = preview(merger, expert)
+        record = new_record(expert, new_name(after, expert.source, name), reports)
+        if not force: check_twin(after, expert.source, record["hash"])
+        arrivals.append(record)
+        tell(f"{expert.source}: fits the base")
+        tell("\n".join(newcomer_lines(record["norm"], totals.mean_norm, sums)))
+    if text := spread_line(manifest, arrivals): tell(text)
     costs = plan(merger)
     if merger.state.path: need_space(merger.state.path, costs["write"])
     tell(show_plan(costs))
@@ -122,8 +136,8 @@ def opcm_export(state:str, # State folder
                )->None:
     "Write the merged model as a checkpoint of the base's library, or as an adapter"
     lora, parts = is_lora(state), dict(head=head, vocabulary=vocabulary)
-    check_options(lora, rank, parts | dict(dry_run=dry_run, tokenizer_from=tokenizer_from, push=push,
-                                           preserve=preserve, private=private))
+    check_options(lora, rank, parts | dict(dry_run=dry_run, tokenizer_from=tokenizer_from,
+                                           push=push, preserve=preserve, private=private))
     merger = ContinualMerger.open(state, base, device=device, max_memory=max_memory)
     settings = dict(dtype=dtype, rule=rule or None, scale=scale)
     if not (lora and rank is not None): settings |= dict(preserve=preserve,
@@ -147,6 +161,8 @@ def merge_all(base: str, experts: list[str], out: Path, force: bool, overwrite: 
         merger = ContinualMerger.create(base, scratch, **settings)
         if text := scale_line(merger, "", scale): print(text)
         for e in experts: print(arrival_line(merger.add(e, force=force, progress=True)))
+        about = merger.state.manifest
+        if text := spread_line(about, about["arrivals"]): print(text)
         merger.export(out, dtype, overwrite, True, scale=scale)
     print(f"{out}: written ({count(len(experts), 'expert')})")
 
@@ -157,7 +173,7 @@ def opcm_merge(base:str, # The experts' base: folder, file, hub id or open_clip:
                out:str="merged", # Folder, or a .safetensors, .pt, .pth or .bin file
                rule:str="opcm", # A rule, perhaps with settings: opcm:alpha=.9 (see opcm_rules)
                scale:float=None, # The rule's own scale if it has one, else times the merged change
-               pre:str="", # Done to each task vector first: dare, dare:drop=.9 or star
+               pre:str="", # Done to each task vector first: dare, dare:drop=.9, star, equalise
                only:str="", # Merge only these parameters: prefixes or globs, separated by commas
                exclude:str="", # And none of these
                accumulate:str=None, # Accumulator: float32 or float64; as the base if left out

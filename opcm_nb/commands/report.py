@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHARES', 'facts', 'arrival_rows', 'share_bar', 'plain_cell', 'show_rows', 'show_status', 'html_report', 'check_page',
-           'write_html', 'verified']
+           'write_html', 'verified', 'certified']
 
 # %% ../../nbs/commands/02_report.ipynb #783fd502
 import base64
@@ -19,12 +19,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ..basics.disk import OpcmError, write_durably
-from ..basics.sizes import human_size
+from ..basics.sizes import count, human_size
 from ..basics.tables import show_table
 from .diagnostics import plot_interference, plot_layers, plot_norms, plot_trace
 from .diagnostics import summary
-from .plan import role_rows, share_line
+from .plan import role_rows, share_line, spread_line
 from ..merging.base import base_hashes
+from ..merging.certificates import check_certificate
 from ..merging.manifest import arrival_trace
 from ..merging.merger import ContinualMerger
 from ..merging.state import StateFolder
@@ -44,7 +45,9 @@ def facts(folder: StateFolder)-> dict[str, str]:
     out |= {k: m[k] for k in ("pre", "only", "exclude") if m.get(k)}
     if m.get("weights"): out["weights"] = share_line(m["weights"])
     out["kept"] = f"{len(m['tensors'])} tensors in {m['dtype']}, {size}"
-    return out | ({"taken out": ", ".join(m["removed"])} if m.get("removed") else {})
+    if m.get("removed"): out["taken out"] = ", ".join(m["removed"])
+    if text := spread_line(m, m["arrivals"]): out["lengths"] = text
+    return out
 
 # %% ../../nbs/commands/02_report.ipynb #e9c9ca4b
 SHARES = ("removed", "capacity_left")
@@ -190,3 +193,19 @@ def verified(folder: StateFolder)-> str:
                         "restore it, or say where it is with base= (--base)")
     return (f"verified  {len(m['tensors'])} slots and {len(m['reports'])} reports are as they were "
             f"written; the base {'is, too' if base else 'was not compared'}")
+
+# %% ../../nbs/commands/02_report.ipynb #a5a258cd
+def certified(folder: StateFolder, file: str, experts: list | None = None, statistics=(),
+              starts=(), base: str | None = None)-> str:
+    "Compare a state with a certificate of removal, and with the experts that remain, if given"
+    result = check_certificate(folder.path, file, experts, statistics, starts, base)
+    m = folder.manifest
+    lines = [f"certificate  {file} names this state: {len(m['tensors'])} slots with these hashes, "
+             f"and {result['name']} (sha256 {result['hash'][:16]}) is not among its "
+             f"{count(m['totals']['t'], 'expert')}"]
+    if "slots" in result:
+        merged = f", the merged change by {result['merged']:.0e}" if m["arrivals"] else ""
+        lines.append(f"folded anew  what is kept differs by {result['slots']:.0e} at most{merged} "
+                     f"({m['dtype']})")
+    else: lines.append("folded anew  no: give all experts that remain (--experts)")
+    return "\n".join(lines)

@@ -41,10 +41,11 @@ def one_line_errors(debug: bool):
 
 # %% ../../nbs/commands/03_terminal.ipynb #4d61444b
 def parse_arguments(func, argv: list[str])-> dict:
-    "Arguments of `func` from a command line; a parameter named `expert` takes one or more"
+    "Arguments of `func` from a command line; one named `expert`, or a list, takes one or more"
     parser = anno_parser(func, prog=func.__name__)
     for action in parser._actions:
         if action.dest == "expert": action.nargs = "+"
+        if action.type is list: action.nargs, action.type = "+", str
     dash = "_" if any("_" in option for option in parser._option_string_actions) else "-"
     spell = lambda option: "--" + re.sub("[-_]", dash, option[0][2:])
     parsed, extra = parser.parse_known_intermixed_args(re.sub("^--[^=]+", spell, a) for a in argv)

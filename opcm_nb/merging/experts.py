@@ -36,6 +36,7 @@ class Expert:
     start: Checkpoint # the model that its fine-tuning started at, with the base's names
     statistics: Checkpoint | None = None
     weight: float = 1. # beside the other experts
+    norm: float = 1. # of its task vector, measured where all get the same
 
     @property
     def checkpoint(self)-> Checkpoint: return self.match.checkpoint

@@ -37,6 +37,7 @@ class Adapters:
     "The span of all adapters so far: of each site two bases, and a small core between them"
     only = exclude = "" # the whole base, for what is taken from other checkpoints
     device, dtype = torch.device("cpu"), torch.float64
+    equaliser = None # task vectors keep their lengths
 
     def __init__(self, state, base, # where the base is, if not where the manifest says
                  rule: Rule, device="cpu", budget: Budget | None = None):

@@ -21,6 +21,7 @@ from .outputs import Outputs
 from .parallel import Budget, Threads, cores
 from .spaces import new_stream, open_space, recorded_rule
 from .state import StateFolder
+from .task_vectors import counted
 from ..rules.core import Rule
 from ..rules.linalg import solvable
 from ..rules.registry import make_rule
@@ -54,7 +55,7 @@ def fold_layer(self:ContinualMerger, expert, step: str, generation, layer: Layer
             for i, (block, kept, tau) in enumerate(space.steps(expert, piece, rows, report)):
                 if tau is not None:
                     report.count(layer, tau)
-                    tau, weight = rule.weighted(tau, expert.weight)
+                    tau, weight = counted(space, expert, layer, tau)
                     facts = measured | dict(statistics=about and about[i], weight=weight)
                     with solvable(layer.name):
                         report.describe(layer, getattr(rule, step)(kept, tau, layer.linear, facts))
@@ -113,12 +114,14 @@ def remove(self:ContinualMerger, expert, # as it was added
            progress: bool = False, # show a bar
            statistics=None, # as they were added
            start=None, # as it was added
+           certificate=None, # file to write about it, see `records.certificate`
           )-> dict: # the arrival's record
     "Fold one expert out again and commit"
     records.check_removable(self.rule)
     self.space.check_budget()
     with self.state.lock():
         expert, before = self.space.expert(expert, statistics, start), self.state.manifest
+        if certificate: file = records.check_certifiable(before, self.state.path, certificate)
         expert.weight = records.recorded_weight(self, expert, progress)
         def outcome(reports):
             record = records.find_record(before, expert.source, reports)
@@ -126,6 +129,7 @@ def remove(self:ContinualMerger, expert, # as it was added
             records.note_rounding(expert.source, before, after, self.space.dtype)
             return after, []
         self.fold(expert, "remove", progress, outcome)
+        if certificate: records.write_certificate(file, before, self.state.manifest)
     return next(r for r in before["arrivals"] if r["name"] == self.state.manifest["removed"][-1])
 
 # %% ../../nbs/merging/26_merger.ipynb #44f4677b
@@ -134,7 +138,7 @@ def remove(self:ContinualMerger, expert, # as it was added
 def create(cls:ContinualMerger, base, # the model that every expert was fine-tuned from
            state=None, # folder for the state, or a place's class; in memory when left out
            rule: str | Rule = "opcm", # settings may follow: opcm:alpha=.9, see `rules.registry`
-           pre: str = "", # done to each task vector first: dare or star, see `rules.presteps`
+           pre: str = "", # done to each task vector first: dare, star or equalise, see `presteps`
            only: str = "", # merge only these parameters: prefixes or globs, separated by commas
            exclude: str = "", # and none of these
            dtype: str | None = None, # of the accumulator: float32 or float64; else as the base

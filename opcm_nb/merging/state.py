@@ -205,6 +205,7 @@ def commit(self:StateFolder, generation: Generation, manifest: dict, rows: list[
     write_manifest(self.path, manifest)
     self.refresh(manifest)
     if before: shutil.rmtree(self.path / before, ignore_errors=True)
+    sweep_parts(self.path / "parts", manifest.get("arrivals", []))
 
 # %% ../../nbs/merging/03_state.ipynb #1c3acc7a
 @patch

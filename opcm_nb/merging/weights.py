@@ -27,11 +27,10 @@ from .experts import read_statistics
 from .heads import other_labels
 from .adapter_parts import expert_part
 from .parts import part_record
-from .task_vectors import task_vectors
+from .task_vectors import counted, length, presteps, task_vectors
 from .parallel import Budget
 from ..rules.core import Rule, Totals
 from ..rules.linalg import solvable, sum_squares
-from ..rules.registry import make_prestep
 from ..rules.sums import Average
 
 # %% ../../nbs/merging/12_weights.ipynb #936168e0
@@ -44,7 +43,7 @@ class Weights:
         self.rule, self.budget = rule, budget or Budget()
         self.device, self.dtype = checked_device(device), float_dtype(manifest["dtype"])
         self.only, self.exclude = manifest["only"], manifest.get("exclude", "")
-        self.pre = manifest["pre"] and make_prestep(manifest["pre"])
+        self.pre, self.equaliser = presteps(manifest["pre"])
         self.tangent = manifest.get("tangent", False)
         self.layers = self.roles(rule)
 
@@ -171,15 +170,17 @@ def steps(self:Weights, expert: Expert, piece: Layer, rows: slice = slice(None),
     for block, tau in zip(piece.blocks, task_vectors(self, expert, piece, rows, report)):
         yield block, self.kept(block, slots), tau
 
+# %% ../../nbs/merging/12_weights.ipynb #4c77af18
 @patch
 def measure(self:Weights, expert: Expert)-> dict:
     "What the rule must know of the whole model before the first layer"
     layers = [layer for layer in self.layers if not layer.statistic]
+    if self.equaliser: expert.norm = length(self, expert)
     def stream():
         for layer in layers:
             for piece, rows in self.pieces(layer):
                 for _, kept, tau in self.steps(expert, piece, rows):
-                    yield self.rule.weighted(tau, expert.weight)[0], kept
+                    yield counted(self, expert, layer, tau)[0], kept
     norm = 0.
     if self.rule.needs == "fisher":
         names = [n for n in map(expert.match.names.get, (layer.name for layer in self.layers))
@@ -229,7 +230,10 @@ def changes(self:Weights, rule: Rule)-> dict[str, Layer]: # parameter of the bas
 def delta(self:Weights, layer: Layer, rows: slice = slice(None), rule: Rule | None = None
          )-> Tensor: # of `layer.shape`
     "The merged change of a layer, or of a piece of one"
+    equaliser = None if layer.statistic else self.equaliser
+    totals = equaliser.totals(self.totals) if equaliser else self.totals
     with solvable(layer.name):
         slots, solver = self.slot_rows(layer, rows), self.ruling(layer, rule)
         kept = [self.kept(block, slots, rule) for block in layer.blocks]
-        return join_blocks(layer, [solver.solve(k, layer.linear, self.totals) for k in kept])
+        delta = join_blocks(layer, [solver.solve(k, layer.linear, totals) for k in kept])
+    return equaliser.restored(delta, totals=self.totals) if equaliser else delta

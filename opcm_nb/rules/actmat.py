@@ -54,6 +54,11 @@ class SquaresRule(MapRule):
     def remove(self, kept, tau, linear, measured):
         "Subtract them"
         super().remove(kept, self._in_unit(kept, tau) if linear else tau, linear, measured)
+    def sums(self, kept):
+        "Without the unit, which is that of the first expert"
+        if "unit" not in kept: return kept
+        (G, H), unit = list(self.keeps)[1:3], kept["unit"].double()[:, None, None]
+        return {G: kept[G] * unit**2, H: kept[H] * unit**3}
 
 # %% ../../nbs/rules/10_actmat.ipynb #dfdafd58
 @dataclass

@@ -122,6 +122,12 @@ def settings(self:Rule)-> dict:
     "Name of each setting and its value"
     return asdict(self)
 
+# %% ../../nbs/rules/02_core.ipynb #81268aa1
+@patch
+def sums(self:Rule, kept: dict[str, Tensor])-> dict[str, Tensor]:
+    "What is kept of one parameter, in terms in which two streams compare"
+    return kept
+
 # %% ../../nbs/rules/02_core.ipynb #4fdea91c
 @patch
 def weighted(self:Rule, tau: Tensor, weight: float

@@ -137,7 +137,8 @@ def _side_by_side(parts: list)-> list[Tensor]:
 
 @defines_map(TsvM)
 def tsv_m_all_at_once(rule, T): # [T, m, n] -> [m, n]
-    k, least = min(T.shape[1:]) // len(T), 1e-7 * torch.linalg.matrix_norm(T, 2)
+    k = min(T.shape[1:]) // int(rule.experts or len(T))
+    least = 1e-7 * torch.linalg.matrix_norm(T, 2)
     left, values, right = _side_by_side([_leading(X, k, l) for X, l in zip(T, least)])
     if not len(values): return torch.zeros_like(T[0])
     return rule.scale * _orthonormal(left) * values @ _orthonormal(right).mT
