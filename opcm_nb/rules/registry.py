@@ -16,9 +16,11 @@ from .core import Rule
 from .dop import Dop
 from .importance import Importance, ImportanceSum, OPCMImportance
 from .isotropic import IsoC
+from .kronecker import Kronecker
 from .magmax import MagMax
 from .nufilt import Nufilt
 from .opcm import OPCM
+from .output_gram import OutputGram
 from .presteps import Dare, Equalise, Star
 from .regmean import Fisher, Lot, RegMean
 from .sums import Average, TaskArithmetic
@@ -29,7 +31,8 @@ from .wudi import SwudiA, Wudi
 # %% ../../nbs/rules/90_registry.ipynb #009b643b
 RULES = {r.name: r for r in (OPCM, Average, TaskArithmetic, MagMax, Ties, TiesPublished, IsoC,
                              IsoCTS, TsvM, Wudi, SwudiA, ActMat, Tact, Ace, Dop, Nufilt, RegMean,
-                             Lot, Fisher, Importance, ImportanceSum, OPCMImportance)}
+                             Lot, Fisher, Importance, ImportanceSum, OPCMImportance,
+                             OutputGram, Kronecker)}
 PRESTEPS = {p.name: p for p in (Dare, Star, Equalise)}
 
 # %% ../../nbs/rules/90_registry.ipynb #a7faf2d6

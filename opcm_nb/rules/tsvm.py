@@ -56,8 +56,7 @@ def clear(factors: Factors, # changed
           q: int):
     "Empty the place whose truncated task vector is the leaver's"
     (U, s, V), (u, x, v) = factors, (y[..., :q] for y in new)
-    starts = range(0, len(s) - q + 1, q)
-    places = [slice(i, i + q) for i in starts]
+    places = [slice(i, i + q) for i in range(0, len(s) - q + 1, q)]
     inner = [(((U[:, p].mT @ u) * x * (V[:, p].mT @ v)).sum(1) * s[p]).sum() for p in places]
     distance = torch.stack([s[p].square().sum() - 2 * dot for p, dot in zip(places, inner)])
     for factor in factors: factor[..., places[distance.argmin()]] = 0
@@ -117,6 +116,13 @@ def solve(self:TsvM, kept, linear, totals):
     if not linear: return kept["S"] / totals.weight
     kept = zip(kept["U"], kept["s"], kept["V"])
     return torch.stack([self.scale * polar(U) * s @ polar(V).mT for U, s, V in kept])
+
+@patch
+def sums(self:TsvM, kept):
+    "Truncated task vectors, summed, and their squares: which place an expert has says nothing"
+    if "U" not in kept: return kept
+    U, s, V = kept["U"], kept["s"][:, None], kept["V"].mT
+    return {"U": U * s @ V, "s": U * s.square() @ kept["U"].mT, "V": kept["V"] * s.square() @ V}
 
 # %% ../../nbs/rules/12_tsvm.ipynb #e55105d4
 def _orthonormal(X: Tensor)-> Tensor: # [m, k]
