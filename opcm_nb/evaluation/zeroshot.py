@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..basics.disk import OpcmError
+from ..basics.disk import OpcmError, note
 from ..checkpoints.counterparts import part_hash
 from .backbones import Backbone, on_device
 from .batches import Batches
@@ -50,9 +50,13 @@ def class_mean_head(backbone: Backbone, examples: Examples, # training examples
              for batch, labels in Batches(backbone, examples, keep=0)]
     classes = examples.task.classes
     head = class_means(*map(torch.cat, zip(*pairs)), len(classes))
-    if len(empty := (head == 0).all(1).nonzero()):
-        raise OpcmError(f"task {examples.task.name}: no training example of class "
-                        f"{classes[int(empty[0])]!r}")
+    empty = (head == 0).all(1)
+    if empty.all(): raise OpcmError(f"task {examples.task.name}: no training examples")
+    if empty.any():
+        names = [c for c, lacks in zip(classes, empty.tolist()) if lacks]
+        note(f"task {examples.task.name}: {len(names)} of {len(classes)} classes have no training "
+             f"example and are never predicted ({', '.join(map(str, names[:3]))}...)")
+        head[empty] = -F.normalize(head.mean(0), dim=0)      # far from every example
     return head
 
 # %% ../../nbs/evaluation/04_zeroshot.ipynb #31604426
