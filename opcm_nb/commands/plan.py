@@ -102,9 +102,9 @@ def spread_line(manifest: dict, arrivals: list[dict], # records, of those that m
     if even:
         return (f"{start}equalise takes both at one length; leave {short} out if it has hardly "
                 "learned anything")
-    remedy = "an ordinary state, created" if manifest.get("lora") else "a state created"
-    return (f"{start}long task vectors drown short ones; {remedy} with --pre equalise takes all at "
-            "one length")
+    if manifest.get("lora"): return f"{start}long task vectors drown short ones in an average"
+    return (f"{start}long task vectors drown short ones in an average; solvers (kronecker, "
+            "swudi_a) count each alike, --pre equalise takes all at one length: compare them")
 
 # %% ../../nbs/commands/00_plan.ipynb #9cfa410f
 def leading(D: Tensor, # [m, n]

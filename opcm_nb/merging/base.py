@@ -37,9 +37,13 @@ def wide_enough(base: Checkpoint, only: str, exclude: str)-> str:
 
 def checked_device(device)-> torch.device:
     "A device that is there"
-    try: return torch.empty(0, device=device).device
+    try: device = torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as e:
         raise ValueError(f"device {device}: {first_line(e, 200)}") from None
+    # CUDA's linear algebra is loaded at its first use, which fails in two threads at once
+    # (pytorch/pytorch issue 90613): here there is one
+    if device.type == "cuda": torch.linalg.eigh(torch.eye(2, device=device))
+    return device
 
 # %% ../../nbs/merging/10_base.ipynb #e9731b17
 def base_hashes(base: Checkpoint, only: str, exclude: str = "", progress: bool = False
