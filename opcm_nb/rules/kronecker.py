@@ -6,10 +6,11 @@
 __all__ = ['SMALL', 'effective_directions', 'curvature', 'System', 'conjugate_gradients', 'reduced', 'two_sided', 'Kronecker',
            'kronecker_by_dense_solve']
 
-# %% ../../nbs/rules/19_kronecker.ipynb #bc84f416
+# %% ../../nbs/rules/19_kronecker.ipynb #5add9177
 from dataclasses import dataclass
 
 import torch
+from fastcore.basics import patch
 from torch import Tensor
 
 from .checks import defines_map
@@ -17,7 +18,7 @@ from .linalg import eigh_descending
 from .output_gram import oas
 from .tsvm import TsvM
 
-# %% ../../nbs/rules/19_kronecker.ipynb #ef9b1d3b
+# %% ../../nbs/rules/19_kronecker.ipynb #64f9a29c
 def effective_directions(s: Tensor # [k] singular values, all of them
                         )-> float: # 1 to k
     "Participation ratio"
@@ -33,7 +34,7 @@ def curvature(s: Tensor, # [T, q] singular values, an expert a row
     floors = s.new_tensor([oas(1., x, d, n) for x, n in zip(squares, samples.tolist())])
     return floors, (1 - floors[:, None]) * d * share
 
-# %% ../../nbs/rules/19_kronecker.ipynb #bbc5fed9
+# %% ../../nbs/rules/19_kronecker.ipynb #4e34b42a
 @dataclass
 class System:
     "sum L M R = sum L T R in the basis in which its preconditioner is diagonal"
@@ -61,7 +62,7 @@ class System:
         rest = (both @ V).flatten(0, 1) + self.rows[:, None] * answers
         return self.floor * M + M @ self.columns + self.U @ rest
 
-# %% ../../nbs/rules/19_kronecker.ipynb #9012cc0f
+# %% ../../nbs/rules/19_kronecker.ipynb #353fa118
 def conjugate_gradients(system: System, scale: Tensor, # [K, K] of the preconditioner
                         steps: int # at most; fewer where a correction is rounding noise
                        )-> tuple[Tensor, list[float]]: # M [K, K], relative corrections
@@ -80,7 +81,7 @@ def conjugate_gradients(system: System, scale: Tensor, # [K, K] of the precondit
         p = z + rz / before * p
     return M, corrections
 
-# %% ../../nbs/rules/19_kronecker.ipynb #e7bdd6d1
+# %% ../../nbs/rules/19_kronecker.ipynb #80eae534
 def reduced(U: Tensor, # [m, T q]
             floor: Tensor, weights: Tensor, # of the sum over experts; [T q]
            )-> tuple[Tensor, Tensor, Tensor]: # basis [m, K], U in it [K, T q], eigenvalues [K]
@@ -110,7 +111,7 @@ def two_sided(U: Tensor, s: Tensor, V: Tensor, # [m, T q], [T, q], [n, T q]; no 
                                          steps if s.numel() > SMALL else 1000)
     return unit * (P @ M @ Q.mT), residuals
 
-# %% ../../nbs/rules/19_kronecker.ipynb #57856142
+# %% ../../nbs/rules/19_kronecker.ipynb #1a426fba
 @dataclass
 class Kronecker(TsvM):
     "Least squares weighted by output and input Gram matrices of truncated task vectors (ours)"
@@ -123,36 +124,43 @@ class Kronecker(TsvM):
     sides: str = "both" # of a layer, that errors are weighted on; or `output` or `input` alone
     steps: int = 15 # of conjugate gradients
 
-    def slot_specs(self, stack, linear, dtype):
-        "TSV-M's, and for each column the effective directions of its task vector"
-        specs = super().slot_specs(stack, linear, dtype)
-        return specs | {"rank": specs["s"]} if linear else specs
+# %% ../../nbs/rules/19_kronecker.ipynb #c0b2755a
+@patch
+def slot_specs(self:Kronecker, stack, linear, dtype):
+    "TSV-M's, and for each column the effective directions of its task vector"
+    specs = super(Kronecker, self).slot_specs(stack, linear, dtype)
+    return specs | {"rank": specs["s"]} if linear else specs
 
-    def columns(self, T):
-        "TSV-M's, and the effective directions"
-        new = super().columns(T)
-        return new | {"rank": torch.full_like(new["s"], effective_directions(new["s"]))}
+@patch
+def columns(self:Kronecker, T):
+    "TSV-M's, and the effective directions"
+    new = super(Kronecker, self).columns(T)
+    return new | {"rank": torch.full_like(new["s"], effective_directions(new["s"]))}
 
-    def solve(self, kept, linear, totals):
-        "scale * argmin; the mean where a layer is not linear"
-        if not linear: return kept["S"] / totals.weight
-        layers = zip(*(kept[slot] for slot in ("U", "s", "V", "rank")))
-        return self.scale * torch.stack([self._one(*layer, totals.t) for layer in layers])
+@patch
+def sums(self:Kronecker, kept):
+    "TSV-M's, and the sum of effective directions"
+    return super(Kronecker, self).sums(kept) | ({"rank": kept["rank"].sum(1)} if "rank" in kept else {})
 
-    def sums(self, kept):
-        "TSV-M's, and the sum of effective directions"
-        return super().sums(kept) | ({"rank": kept["rank"].sum(1)} if "rank" in kept else {})
+# %% ../../nbs/rules/19_kronecker.ipynb #3701706b
+@patch
+def solve(self:Kronecker, kept, linear, totals):
+    "scale * argmin; the mean where a layer is not linear"
+    if not linear: return kept["S"] / totals.weight
+    layers = zip(*(kept[slot] for slot in ("U", "s", "V", "rank")))
+    return self.scale * torch.stack([self._one(*layer, totals.t) for layer in layers])
 
-    def _one(self, U, s, V, rank, t: int)-> Tensor: # [m, k], [k], [n, k], [k] -> [m, n]
-        q = self.share(len(s), t)
-        T = len(s) // q if q else 0
-        used = torch.arange(T * q, device=s.device).view(T, q)
-        used = used[s[:T * q].view(T, q).any(1)]                # experts that moved this layer
-        if not len(used): return torch.zeros(len(U), len(V), dtype=s.dtype, device=s.device)
-        s, rank, used = s[used], rank[used[:, 0]], used.flatten()
-        return two_sided(U[:, used], s, V[:, used], rank, self.sides, int(self.steps))[0]
+@patch
+def _one(self:Kronecker, U, s, V, rank, t: int)-> Tensor: # [m, k], [k], [n, k], [k] -> [m, n]
+    q = self.share(len(s), t)
+    T = len(s) // q if q else 0
+    used = torch.arange(T * q, device=s.device).view(T, q)
+    used = used[s[:T * q].view(T, q).any(1)]                # experts that moved this layer
+    if not len(used): return torch.zeros(len(U), len(V), dtype=s.dtype, device=s.device)
+    s, rank, used = s[used], rank[used[:, 0]], used.flatten()
+    return two_sided(U[:, used], s, V[:, used], rank, self.sides, int(self.steps))[0]
 
-# %% ../../nbs/rules/19_kronecker.ipynb #ecadba56
+# %% ../../nbs/rules/19_kronecker.ipynb #1fddfcac
 def _shrunk(G: Tensor, samples: float)-> Tensor: # [d, d], shrunk, mean eigenvalue 1
     d = len(G)
     I, G = torch.eye(d, dtype=G.dtype), G * d / G.trace()

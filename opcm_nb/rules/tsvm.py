@@ -52,11 +52,11 @@ def clear(kept: dict[str, Tensor], # changed
           new: dict[str, Tensor], # of the expert that leaves
           q: int):
     "Empty the place whose truncated task vector is the leaver's"
-    u, x, v = (new[slot][..., :q] for slot in ("U", "s", "V"))
+    u, v = new["U"][:, :q], new["V"][:, :q]
     places = [slice(i, i + q) for i in range(0, len(kept["s"]) - q + 1, q)]
     def distance(place): # from the leaver, squared, up to a constant
-        U, s, V = (kept[slot][..., place] for slot in ("U", "s", "V"))
-        return s.square().sum() - 2 * (((U.mT @ u) * x * (V.mT @ v)).sum(1) * s).sum()
+        s, pairs = kept["s"][place], kept["U"][:, place].mT @ u * (kept["V"][:, place].mT @ v)
+        return s.square().sum() - 2 * s @ pairs @ new["s"][:q]
     place = min(places, key=distance)
     for slot in new: kept[slot][..., place] = 0
 
@@ -81,19 +81,23 @@ class TsvM(Rule):
         super().__post_init__()
         self.removable = self.experts > 0
 
-    def slot_specs(self, stack, linear, dtype):
-        "U [p, m, k], s [p, k], V [p, n, k] with k = min(m, n); S where a layer is not linear"
-        if not linear: return {"S": (stack, dtype)}
-        (p, m, n), k = stack, min(stack[1:])
-        return {"U": ((p, m, k), dtype), "s": ((p, k), dtype), "V": ((p, n, k), dtype)}
+# %% ../../nbs/rules/12_tsvm.ipynb #7b7cfabb
+@patch
+def slot_specs(self:TsvM, stack, linear, dtype):
+    "U [p, m, k], s [p, k], V [p, n, k] with k = min(m, n); S where a layer is not linear"
+    if not linear: return {"S": (stack, dtype)}
+    (p, m, n), k = stack, min(stack[1:])
+    return {"U": ((p, m, k), dtype), "s": ((p, k), dtype), "V": ((p, n, k), dtype)}
 
-    def columns(self, T: Tensor)-> dict[str, Tensor]: # [m, n] -> slot: [..., q]
-        "What is kept of one task vector, leading directions first"
-        return dict(zip(("U", "s", "V"), triplets(T)))
+@patch
+def columns(self:TsvM, T: Tensor)-> dict[str, Tensor]: # [m, n] -> slot: [..., q]
+    "What is kept of one task vector, leading directions first"
+    return dict(zip(("U", "s", "V"), triplets(T)))
 
-    def share(self, k: int, t: int)-> int:
-        "Directions of each of t experts, of k"
-        return k // int(self.experts or max(t, 1))
+@patch
+def share(self:TsvM, k: int, t: int)-> int:
+    "Directions of each of t experts, of k"
+    return k // int(self.experts or max(t, 1))
 
 # %% ../../nbs/rules/12_tsvm.ipynb #9ab76f37
 def _matrices(kept: dict[str, Tensor])-> list[dict[str, Tensor]]: # [p, ...] -> p times [...]
@@ -103,19 +107,20 @@ def _matrices(kept: dict[str, Tensor])-> list[dict[str, Tensor]]: # [p, ...] -> 
 def add(self:TsvM, kept, tau, linear, measured):
     "Cut every task to its new share of directions and append the newcomer's"
     if not linear: kept["S"] += tau
-    for own, T in zip(_matrices(kept), tau) if linear else ():
+    for matrix, T in zip(_matrices(kept), tau) if linear else ():
         new = self.columns(T)
-        if self.experts: settle(own, new, self.share(len(own["s"]), 0))
+        if self.experts: settle(matrix, new, self.share(len(matrix["s"]), 0))
         else:
-            for slot, x in new.items(): own[slot].copy_(shared_out(own[slot], x, measured["t"]))
+            for slot, x in new.items(): matrix[slot].copy_(shared_out(matrix[slot], x, measured["t"]))
 
 @patch
 def remove(self:TsvM, kept, tau, linear, measured):
     "Empty the leaver's place"
     if not linear: kept["S"] -= tau
-    for own, T in zip(_matrices(kept), tau) if linear else ():
-        clear(own, self.columns(T), self.share(len(own["s"]), 0))
+    for matrix, T in zip(_matrices(kept), tau) if linear else ():
+        clear(matrix, self.columns(T), self.share(len(matrix["s"]), 0))
 
+# %% ../../nbs/rules/12_tsvm.ipynb #a2f47a7e
 @patch
 def solve(self:TsvM, kept, linear, totals):
     "scale * polar(U) diag(s) polar(V)'; the mean where a layer is not linear"
