@@ -111,7 +111,8 @@ def add(self:TsvM, kept, tau, linear, measured):
         new = self.columns(T)
         if self.experts: settle(matrix, new, self.share(len(matrix["s"]), 0))
         else:
-            for slot, x in new.items(): matrix[slot].copy_(shared_out(matrix[slot], x, measured["t"]))
+            for slot, x in new.items():
+                matrix[slot].copy_(shared_out(matrix[slot], x, measured["t"]))
 
 @patch
 def remove(self:TsvM, kept, tau, linear, measured):
