@@ -23,7 +23,7 @@ from ..merging.distributed import open_merger
 from ..merging.merger import ContinualMerger
 from ..merging.records import checked_weight
 from ..merging.state import StateFolder
-from ..rules.registry import DIFFERENCES, promises
+from ..rules.registry import DECISION, DIFFERENCES, promises
 
 # %% ../../nbs/commands/05_cli.ipynb #de5565c5
 @command
@@ -128,6 +128,8 @@ def opcm_rules(debug:store_true=False, # Show tracebacks
               )->None:
     "What rules there are, their settings and what they promise"
     print(text_table([{k: str(v) for k, v in row.items()} for row in promises()]))
+    print("\nwhich one (the first yes decides):")
+    for question, rule, why in DECISION: print(f"  {question} {rule}: {why}")
     print("\nstate is counted in copies of the linear maps of a transformer block; settings follow "
           "the name: --rule opcm:alpha=.9,mode=block\n\nwhere a rule differs from its authors' "
           "code:")
