@@ -6,7 +6,7 @@
 __all__ = ['SMALL', 'effective_directions', 'curvature', 'System', 'conjugate_gradients', 'reduced', 'two_sided', 'Kronecker',
            'kronecker_by_dense_solve']
 
-# %% ../../nbs/rules/19_kronecker.ipynb #c1a0486a
+# %% ../../nbs/rules/19_kronecker.ipynb #659a6e4e
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ from .linalg import eigh_descending
 from .output_gram import oas
 from .tsvm import TsvM
 
-# %% ../../nbs/rules/19_kronecker.ipynb #1aa62300
+# %% ../../nbs/rules/19_kronecker.ipynb #f653582e
 def effective_directions(s: Tensor # [k] singular values, all of them
                         )-> float: # 1 to k
     "Participation ratio"
@@ -34,7 +34,7 @@ def curvature(s: Tensor, # [T, q] singular values, an expert a row
     floors = s.new_tensor([oas(1., x, d, n) for x, n in zip(squares, samples.tolist())])
     return floors, (1 - floors[:, None]) * d * share
 
-# %% ../../nbs/rules/19_kronecker.ipynb #2ed85475
+# %% ../../nbs/rules/19_kronecker.ipynb #77f4dffa
 @dataclass
 class System:
     "sum L M R = sum L T R in the basis in which its preconditioner is diagonal"
@@ -62,7 +62,7 @@ class System:
         rest = (both @ V).flatten(0, 1) + self.rows[:, None] * answers
         return self.floor * M + M @ self.columns + self.U @ rest
 
-# %% ../../nbs/rules/19_kronecker.ipynb #57d5d3a5
+# %% ../../nbs/rules/19_kronecker.ipynb #6e105838
 def conjugate_gradients(system: System, scale: Tensor, # [K, K] of the preconditioner
                         steps: int # at most; fewer where a correction is rounding noise
                        )-> tuple[Tensor, list[float]]: # M [K, K], relative corrections
@@ -81,7 +81,7 @@ def conjugate_gradients(system: System, scale: Tensor, # [K, K] of the precondit
         p = z + rz / before * p
     return M, corrections
 
-# %% ../../nbs/rules/19_kronecker.ipynb #fe6f6844
+# %% ../../nbs/rules/19_kronecker.ipynb #5128e4f8
 def reduced(U: Tensor, # [m, T q]
             floor: Tensor, weights: Tensor, # of the sum over experts; [T q]
            )-> tuple[Tensor, Tensor, Tensor]: # basis [m, K], U in it [K, T q], eigenvalues [K]
@@ -111,7 +111,7 @@ def two_sided(U: Tensor, s: Tensor, V: Tensor, # [m, T q], [T, q], [n, T q]; no 
                                          steps if s.numel() > SMALL else 1000)
     return unit * (P @ M @ Q.mT), residuals
 
-# %% ../../nbs/rules/19_kronecker.ipynb #ab01cbc9
+# %% ../../nbs/rules/19_kronecker.ipynb #42e1b1f4
 @dataclass
 class Kronecker(TsvM):
     "Least squares weighted by output and input Gram matrices of truncated task vectors (ours)"
@@ -124,7 +124,7 @@ class Kronecker(TsvM):
     sides: str = "both" # of a layer, that errors are weighted on; or `output` or `input` alone
     steps: int = 15 # of conjugate gradients
 
-# %% ../../nbs/rules/19_kronecker.ipynb #594b04b0
+# %% ../../nbs/rules/19_kronecker.ipynb #7bb8adda
 @patch
 def slot_specs(self:Kronecker, stack, linear, dtype):
     "TSV-M's, and for each column the effective directions of its task vector"
@@ -143,7 +143,7 @@ def sums(self:Kronecker, kept):
     more = {"rank": kept["rank"].sum(1)} if "rank" in kept else {}
     return super(Kronecker, self).sums(kept) | more
 
-# %% ../../nbs/rules/19_kronecker.ipynb #01413d44
+# %% ../../nbs/rules/19_kronecker.ipynb #0a80df12
 @patch
 def solve(self:Kronecker, kept, linear, totals):
     "scale * argmin; the mean where a layer is not linear"
@@ -161,7 +161,7 @@ def _one(self:Kronecker, U, s, V, rank, t: int)-> Tensor: # [m, k], [k], [n, k],
     s, rank, used = s[used], rank[used[:, 0]], used.flatten()
     return two_sided(U[:, used], s, V[:, used], rank, self.sides, int(self.steps))[0]
 
-# %% ../../nbs/rules/19_kronecker.ipynb #50e4df2c
+# %% ../../nbs/rules/19_kronecker.ipynb #279df4df
 def _shrunk(G: Tensor, samples: float)-> Tensor: # [d, d], shrunk, mean eigenvalue 1
     d = len(G)
     I, G = torch.eye(d, dtype=G.dtype), G * d / G.trace()
