@@ -6,7 +6,7 @@
 __all__ = ['SMALL', 'effective_directions', 'curvature', 'System', 'conjugate_gradients', 'reduced', 'two_sided', 'Kronecker',
            'kronecker_by_dense_solve']
 
-# %% ../../nbs/rules/19_kronecker.ipynb #659a6e4e
+# %% ../../nbs/rules/19_kronecker.ipynb #995c2c27
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ from .linalg import eigh_descending
 from .output_gram import oas
 from .tsvm import TsvM
 
-# %% ../../nbs/rules/19_kronecker.ipynb #f653582e
+# %% ../../nbs/rules/19_kronecker.ipynb #5f954e37
 def effective_directions(s: Tensor # [k] singular values, all of them
                         )-> float: # 1 to k
     "Participation ratio"
@@ -34,7 +34,7 @@ def curvature(s: Tensor, # [T, q] singular values, an expert a row
     floors = s.new_tensor([oas(1., x, d, n) for x, n in zip(squares, samples.tolist())])
     return floors, (1 - floors[:, None]) * d * share
 
-# %% ../../nbs/rules/19_kronecker.ipynb #77f4dffa
+# %% ../../nbs/rules/19_kronecker.ipynb #57d0e19f
 @dataclass
 class System:
     "sum L M R = sum L T R in the basis in which its preconditioner is diagonal"
@@ -59,29 +59,30 @@ class System:
         answers = self.U.mT @ M                                 # [T q, K]
         V = self.V.mT.unflatten(0, (T, q))
         both = answers.unflatten(0, (T, q)) @ V.mT * self.pairs
-        rest = (both @ V).flatten(0, 1) + self.rows[:, None] * answers
-        return self.floor * M + M @ self.columns + self.U @ rest
+        change = (both @ V).flatten(0, 1) + self.rows[:, None] * answers
+        return self.floor * M + M @ self.columns + self.U @ change
 
-# %% ../../nbs/rules/19_kronecker.ipynb #6e105838
+# %% ../../nbs/rules/19_kronecker.ipynb #88a615de
 def conjugate_gradients(system: System, scale: Tensor, # [K, K] of the preconditioner
                         steps: int # at most; fewer where a correction is rounding noise
                        )-> tuple[Tensor, list[float]]: # M [K, K], relative corrections
     "Preconditioned conjugate gradients from zero"
-    M, rest, corrections = torch.zeros_like(system.target), system.target, []
-    p = z = rest / scale
-    rz = (rest * z).sum()
+    M, residual = torch.zeros_like(system.target), system.target
+    corrections = []
+    p = z = residual / scale
+    rz = (residual * z).sum()
     for _ in range(steps):
         Ap = system(p)
         step = rz / (p * Ap).sum()
-        M, rest = M + step * p, rest - step * Ap
-        z = rest / scale
+        M, residual = M + step * p, residual - step * Ap
+        z = residual / scale
         corrections.append((z.norm() / M.norm()).item())
         if corrections[-1] <= 8 * torch.finfo(z.dtype).eps: break
-        rz, before = (rest * z).sum(), rz
+        rz, before = (residual * z).sum(), rz
         p = z + rz / before * p
     return M, corrections
 
-# %% ../../nbs/rules/19_kronecker.ipynb #5128e4f8
+# %% ../../nbs/rules/19_kronecker.ipynb #a22cd97b
 def reduced(U: Tensor, # [m, T q]
             floor: Tensor, weights: Tensor, # of the sum over experts; [T q]
            )-> tuple[Tensor, Tensor, Tensor]: # basis [m, K], U in it [K, T q], eigenvalues [K]
@@ -111,7 +112,7 @@ def two_sided(U: Tensor, s: Tensor, V: Tensor, # [m, T q], [T, q], [n, T q]; no 
                                          steps if s.numel() > SMALL else 1000)
     return unit * (P @ M @ Q.mT), residuals
 
-# %% ../../nbs/rules/19_kronecker.ipynb #42e1b1f4
+# %% ../../nbs/rules/19_kronecker.ipynb #035b2128
 @dataclass
 class Kronecker(TsvM):
     "Least squares weighted by output and input Gram matrices of truncated task vectors (ours)"
@@ -124,7 +125,7 @@ class Kronecker(TsvM):
     sides: str = "both" # of a layer, that errors are weighted on; or `output` or `input` alone
     steps: int = 15 # of conjugate gradients
 
-# %% ../../nbs/rules/19_kronecker.ipynb #7bb8adda
+# %% ../../nbs/rules/19_kronecker.ipynb #42148158
 @patch
 def slot_specs(self:Kronecker, stack, linear, dtype):
     "TSV-M's, and for each column the effective directions of its task vector"
@@ -143,7 +144,7 @@ def sums(self:Kronecker, kept):
     more = {"rank": kept["rank"].sum(1)} if "rank" in kept else {}
     return super(Kronecker, self).sums(kept) | more
 
-# %% ../../nbs/rules/19_kronecker.ipynb #0a80df12
+# %% ../../nbs/rules/19_kronecker.ipynb #b29f1935
 @patch
 def solve(self:Kronecker, kept, linear, totals):
     "scale * argmin; the mean where a layer is not linear"
@@ -158,10 +159,11 @@ def _one(self:Kronecker, U, s, V, rank, t: int)-> Tensor: # [m, k], [k], [n, k],
     used = torch.arange(T * q, device=s.device).view(T, q)
     used = used[s[:T * q].view(T, q).any(1)]                # experts that moved this layer
     if not len(used): return torch.zeros(len(U), len(V), dtype=s.dtype, device=s.device)
-    s, rank, used = s[used], rank[used[:, 0]], used.flatten()
+    s, rank = s[used], rank[used[:, 0]]
+    used = used.flatten()
     return two_sided(U[:, used], s, V[:, used], rank, self.sides, int(self.steps))[0]
 
-# %% ../../nbs/rules/19_kronecker.ipynb #279df4df
+# %% ../../nbs/rules/19_kronecker.ipynb #3f40f658
 def _shrunk(G: Tensor, samples: float)-> Tensor: # [d, d], shrunk, mean eigenvalue 1
     d = len(G)
     I, G = torch.eye(d, dtype=G.dtype), G * d / G.trace()

@@ -133,8 +133,9 @@ def solve(self:TsvM, kept, linear, totals):
 def sums(self:TsvM, kept):
     "Truncated task vectors, summed, and their squares: which place an expert has says nothing"
     if "U" not in kept: return kept
-    U, s, V = kept["U"], kept["s"][:, None], kept["V"].mT
-    return {"U": U * s @ V, "s": U * s.square() @ kept["U"].mT, "V": kept["V"] * s.square() @ V}
+    U, V = kept["U"], kept["V"]
+    s = kept["s"][:, None]
+    return {"U": U * s @ V.mT, "s": U * s.square() @ U.mT, "V": V * s.square() @ V.mT}
 
 # %% ../../nbs/rules/12_tsvm.ipynb #e55105d4
 def _orthonormal(X: Tensor)-> Tensor: # [m, k]
