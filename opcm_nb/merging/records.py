@@ -96,7 +96,9 @@ def check_removable(rule: Rule):
     "Refuse a rule that cannot take an expert out"
     if rule.removable: return
     able = ", ".join(name for name, r in RULES.items() if r.removable)
-    raise ValueError(f"rule {rule.name} cannot take an expert out; these can: {able}")
+    placed = f"{rule.name} made with places, --rule {rule.name}:experts=20, and "
+    placed = placed if "experts" in rule.settings() else ""
+    raise ValueError(f"rule {rule.name} cannot take an expert out; these can: {placed}{able}")
 
 # %% ../../nbs/merging/18_records.ipynb #2d3fee10
 def find_record(manifest: dict, source: str, reports: list[LayerReport])-> dict:

@@ -6,7 +6,7 @@
 __all__ = ['SMALL', 'effective_directions', 'curvature', 'System', 'conjugate_gradients', 'reduced', 'two_sided', 'Kronecker',
            'kronecker_by_dense_solve']
 
-# %% ../../nbs/rules/19_kronecker.ipynb #995c2c27
+# %% ../../nbs/rules/19_kronecker.ipynb #f7b0bc45
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ from .linalg import eigh_descending
 from .output_gram import oas
 from .tsvm import TsvM
 
-# %% ../../nbs/rules/19_kronecker.ipynb #5f954e37
+# %% ../../nbs/rules/19_kronecker.ipynb #c2223859
 def effective_directions(s: Tensor # [k] singular values, all of them
                         )-> float: # 1 to k
     "Participation ratio"
@@ -34,35 +34,31 @@ def curvature(s: Tensor, # [T, q] singular values, an expert a row
     floors = s.new_tensor([oas(1., x, d, n) for x, n in zip(squares, samples.tolist())])
     return floors, (1 - floors[:, None]) * d * share
 
-# %% ../../nbs/rules/19_kronecker.ipynb #57d0e19f
+# %% ../../nbs/rules/19_kronecker.ipynb #33b80946
 @dataclass
 class System:
-    "sum L M R = sum L T R in the basis in which its preconditioner is diagonal"
+    "sum L M R = sum L T R, in eigenvectors of both sides"
     U: Tensor # [K, T q] left singular vectors, expert by expert
     V: Tensor # [K, T q] right ones
     s: Tensor # [T, q] singular values
     left: tuple[Tensor, Tensor] # floors [T] and weights [T, q] of the output side
     right: tuple[Tensor, Tensor] # of the input side
+    single: Tensor # [K, K] the first three parts
 
     def __post_init__(self):
         (r, a), (q, b) = self.left, self.right
-        self.rows = (a * q[:, None]).flatten()
-        self.columns = self.V * (b * r[:, None]).flatten() @ self.V.mT
         self.pairs = a[:, :, None] * b[:, None]                 # [T, q, q]
-        self.floor = (r * q).sum()
         values = ((r[:, None] + a) * (q[:, None] + b) * self.s).flatten()
         self.target = self.U * values @ self.V.mT
 
     def __call__(self, M: Tensor)-> Tensor: # [K, K] -> [K, K]
         "sum L M R"
         T, q = self.s.shape
-        answers = self.U.mT @ M                                 # [T q, K]
         V = self.V.mT.unflatten(0, (T, q))
-        both = answers.unflatten(0, (T, q)) @ V.mT * self.pairs
-        change = (both @ V).flatten(0, 1) + self.rows[:, None] * answers
-        return self.floor * M + M @ self.columns + self.U @ change
+        pairs = (self.U.mT @ M).unflatten(0, (T, q)) @ V.mT * self.pairs
+        return self.single * M + self.U @ (pairs @ V).flatten(0, 1)
 
-# %% ../../nbs/rules/19_kronecker.ipynb #88a615de
+# %% ../../nbs/rules/19_kronecker.ipynb #7cef78ba
 def conjugate_gradients(system: System, scale: Tensor, # [K, K] of the preconditioner
                         steps: int # at most; fewer where a correction is rounding noise
                        )-> tuple[Tensor, list[float]]: # M [K, K], relative corrections
@@ -82,15 +78,14 @@ def conjugate_gradients(system: System, scale: Tensor, # [K, K] of the precondit
         p = z + rz / before * p
     return M, corrections
 
-# %% ../../nbs/rules/19_kronecker.ipynb #a22cd97b
+# %% ../../nbs/rules/19_kronecker.ipynb #207ddee9
 def reduced(U: Tensor, # [m, T q]
             floor: Tensor, weights: Tensor, # of the sum over experts; [T q]
            )-> tuple[Tensor, Tensor, Tensor]: # basis [m, K], U in it [K, T q], eigenvalues [K]
     "Eigenvectors of floor I + U diag(weights) U' in the span of U"
     Q, R = torch.linalg.qr(U)
-    l, E = eigh_descending(((R * weights) @ R.mT).double())
-    E = E.to(U)
-    return Q @ E, E.mT @ R, l.clamp(min=0).to(U) + floor
+    l, E = eigh_descending((R * weights) @ R.mT)
+    return Q @ E, E.mT @ R, l.clamp(min=0) + floor
 
 SMALL = 32 # triplets
 
@@ -105,14 +100,15 @@ def two_sided(U: Tensor, s: Tensor, V: Tensor, # [m, T q], [T, q], [n, T q]; no 
     flat = torch.ones_like(left[0]), torch.zeros_like(left[1])
     if sides == "input": left = flat
     if sides == "output": right = flat
-    P, U, l = reduced(U, left[0].sum(), left[1].flatten())
-    Q, V, r = reduced(V, right[0].sum(), right[1].flatten())
-    system = System(U, V, s / unit, left, right)
-    M, residuals = conjugate_gradients(system, torch.outer(l, r) / len(s),
+    floor = (left[0] * right[0]).sum()
+    P, U, l = reduced(U, floor, (left[1] * right[0][:, None]).flatten())
+    Q, V, r = reduced(V, floor, (right[1] * left[0][:, None]).flatten())
+    system = System(U, V, s / unit, left, right, l[:, None] + r - floor)
+    M, corrections = conjugate_gradients(system, torch.outer(l, r),
                                          steps if s.numel() > SMALL else 1000)
-    return unit * (P @ M @ Q.mT), residuals
+    return unit * (P @ M @ Q.mT), corrections
 
-# %% ../../nbs/rules/19_kronecker.ipynb #035b2128
+# %% ../../nbs/rules/19_kronecker.ipynb #474375da
 @dataclass
 class Kronecker(TsvM):
     "Least squares weighted by output and input Gram matrices of truncated task vectors (ours)"
@@ -125,7 +121,7 @@ class Kronecker(TsvM):
     sides: str = "both" # of a layer, that errors are weighted on; or `output` or `input` alone
     steps: int = 15 # of conjugate gradients
 
-# %% ../../nbs/rules/19_kronecker.ipynb #42148158
+# %% ../../nbs/rules/19_kronecker.ipynb #356ec8d0
 @patch
 def slot_specs(self:Kronecker, stack, linear, dtype):
     "TSV-M's, and for each column the effective directions of its task vector"
@@ -144,7 +140,7 @@ def sums(self:Kronecker, kept):
     more = {"rank": kept["rank"].sum(1)} if "rank" in kept else {}
     return super(Kronecker, self).sums(kept) | more
 
-# %% ../../nbs/rules/19_kronecker.ipynb #b29f1935
+# %% ../../nbs/rules/19_kronecker.ipynb #0d1a23e5
 @patch
 def solve(self:Kronecker, kept, linear, totals):
     "scale * argmin; the mean where a layer is not linear"
@@ -163,7 +159,7 @@ def _one(self:Kronecker, U, s, V, rank, t: int)-> Tensor: # [m, k], [k], [n, k],
     used = used.flatten()
     return two_sided(U[:, used], s, V[:, used], rank, self.sides, int(self.steps))[0]
 
-# %% ../../nbs/rules/19_kronecker.ipynb #3f40f658
+# %% ../../nbs/rules/19_kronecker.ipynb #937e1e23
 def _shrunk(G: Tensor, samples: float)-> Tensor: # [d, d], shrunk, mean eigenvalue 1
     d = len(G)
     I, G = torch.eye(d, dtype=G.dtype), G * d / G.trace()

@@ -34,9 +34,9 @@ def gram(A: Tensor, # [m, n] matrix with m <= n, any float dtype, CPU or CUDA
     with one_blas_thread(): return torch.from_numpy(A.numpy() @ A.numpy().T)
 
 # %% ../../nbs/rules/00_linalg.ipynb #b2749349
-def eigh_descending(G: Tensor, # [k, k] symmetric fp64
+def eigh_descending(G: Tensor, # [k, k] symmetric, fp64 or fp32
                    )-> tuple[Tensor, Tensor]: # eigenvalues [k], eigenvectors as columns [k, k]
-    "Eigen-decomposition of `G`, largest eigenvalue first, in fp64 on the device of `G`"
+    "Eigen-decomposition of `G`, largest eigenvalue first, in its dtype and on its device"
     if G.device.type == "cpu":
         with one_blas_thread():
             w, Q = scipy.linalg.eigh(G.numpy(), driver="evd", overwrite_a=True, check_finite=False)
