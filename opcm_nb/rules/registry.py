@@ -109,7 +109,9 @@ DECISION = [ # question, rule, why
      "sums again; kronecker and tsv_m give each a share of a layer's directions"),
     ("Are there held-out examples of the tasks?", "best, then opcm_tune",
      "one state answers for several rules and settings; the examples choose"),
-    ("None of these?", "best", "first, or within the error of the first, wherever we measured")]
+    ("None of these?", "best",
+     "first, or level with the first, on all full fine-tunes we measured; of LoRA experts export "
+     "--rule tsv_m, from the same state, as well")]
 
 # %% ../../nbs/rules/90_registry.ipynb #900fc10b
 DIFFERENCES = {
