@@ -6,7 +6,7 @@
 __all__ = ['SMALL', 'effective_directions', 'curvature', 'System', 'conjugate_gradients', 'reduced', 'two_sided', 'Kronecker',
            'kronecker_by_dense_solve']
 
-# %% ../../nbs/rules/19_kronecker.ipynb #f7b0bc45
+# %% ../../nbs/rules/19_kronecker.ipynb #b2f6220f
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ from .linalg import eigh_descending
 from .output_gram import oas
 from .tsvm import TsvM
 
-# %% ../../nbs/rules/19_kronecker.ipynb #c2223859
+# %% ../../nbs/rules/19_kronecker.ipynb #b80b468b
 def effective_directions(s: Tensor # [k] singular values, all of them
                         )-> float: # 1 to k
     "Participation ratio"
@@ -34,7 +34,7 @@ def curvature(s: Tensor, # [T, q] singular values, an expert a row
     floors = s.new_tensor([oas(1., x, d, n) for x, n in zip(squares, samples.tolist())])
     return floors, (1 - floors[:, None]) * d * share
 
-# %% ../../nbs/rules/19_kronecker.ipynb #33b80946
+# %% ../../nbs/rules/19_kronecker.ipynb #bb5b7b18
 @dataclass
 class System:
     "sum L M R = sum L T R, in eigenvectors of both sides"
@@ -58,7 +58,7 @@ class System:
         pairs = (self.U.mT @ M).unflatten(0, (T, q)) @ V.mT * self.pairs
         return self.single * M + self.U @ (pairs @ V).flatten(0, 1)
 
-# %% ../../nbs/rules/19_kronecker.ipynb #7cef78ba
+# %% ../../nbs/rules/19_kronecker.ipynb #089d5aaa
 def conjugate_gradients(system: System, scale: Tensor, # [K, K] of the preconditioner
                         steps: int # at most; fewer where a correction is rounding noise
                        )-> tuple[Tensor, list[float]]: # M [K, K], relative corrections
@@ -78,7 +78,7 @@ def conjugate_gradients(system: System, scale: Tensor, # [K, K] of the precondit
         p = z + rz / before * p
     return M, corrections
 
-# %% ../../nbs/rules/19_kronecker.ipynb #207ddee9
+# %% ../../nbs/rules/19_kronecker.ipynb #fcafe60d
 def reduced(U: Tensor, # [m, T q]
             floor: Tensor, weights: Tensor, # of the sum over experts; [T q]
            )-> tuple[Tensor, Tensor, Tensor]: # basis [m, K], U in it [K, T q], eigenvalues [K]
@@ -108,7 +108,7 @@ def two_sided(U: Tensor, s: Tensor, V: Tensor, # [m, T q], [T, q], [n, T q]; no 
                                          steps if s.numel() > SMALL else 1000)
     return unit * (P @ M @ Q.mT), corrections
 
-# %% ../../nbs/rules/19_kronecker.ipynb #474375da
+# %% ../../nbs/rules/19_kronecker.ipynb #2d922d24
 @dataclass
 class Kronecker(TsvM):
     "Least squares weighted by output and input Gram matrices of truncated task vectors (ours)"
@@ -121,7 +121,7 @@ class Kronecker(TsvM):
     sides: str = "both" # of a layer, that errors are weighted on; or `output` or `input` alone
     steps: int = 15 # of conjugate gradients
 
-# %% ../../nbs/rules/19_kronecker.ipynb #356ec8d0
+# %% ../../nbs/rules/19_kronecker.ipynb #0a52391a
 @patch
 def slot_specs(self:Kronecker, stack, linear, dtype):
     "TSV-M's, and for each column the effective directions of its task vector"
@@ -140,7 +140,7 @@ def sums(self:Kronecker, kept):
     more = {"rank": kept["rank"].sum(1)} if "rank" in kept else {}
     return super(Kronecker, self).sums(kept) | more
 
-# %% ../../nbs/rules/19_kronecker.ipynb #0d1a23e5
+# %% ../../nbs/rules/19_kronecker.ipynb #527757c8
 @patch
 def solve(self:Kronecker, kept, linear, totals):
     "scale * argmin; the mean where a layer is not linear"
@@ -159,7 +159,7 @@ def _one(self:Kronecker, U, s, V, rank, t: int)-> Tensor: # [m, k], [k], [n, k],
     used = used.flatten()
     return two_sided(U[:, used], s, V[:, used], rank, self.sides, int(self.steps))[0]
 
-# %% ../../nbs/rules/19_kronecker.ipynb #937e1e23
+# %% ../../nbs/rules/19_kronecker.ipynb #aa3217dd
 def _shrunk(G: Tensor, samples: float)-> Tensor: # [d, d], shrunk, mean eigenvalue 1
     d = len(G)
     I, G = torch.eye(d, dtype=G.dtype), G * d / G.trace()

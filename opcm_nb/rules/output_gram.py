@@ -47,7 +47,7 @@ class OutputGram(MapRule):
     keeps = {"S": "sum of task vectors",
              "A": "sum of shrunk T T' / |T|^2, its lower triangle",
              "B": "sum of shrunk T T' / |T|^2 times T"}
-    reference = "ours; shrinkage: arXiv 0907.4698"
+    reference = "ours; compare arXiv 2607.01689; shrinkage: arXiv 0907.4698"
 
     def map_slots(self, stack, dtype):
         "A [p, m (m + 1) / 2] and B of the parameter's shape"
