@@ -77,8 +77,8 @@ def _all_hits(runs: list[dict])-> dict[str, Hits]: # rule -> what was right
     for rule, orders in seeds.items():
         if orders == most: continue
         if not parse_rule(rule)[0].order_free:
-            raise OpcmError(f"rule {rule} has the orders of seeds {orders}, others those of {most}; "
-                            "run both with the same --seeds")
+            raise OpcmError(f"rule {rule} has the orders of seeds {orders}, others those of "
+                            f"{most}; run both with the same --seeds")
         hits[rule] = {t: np.repeat(x[:1], len(most), 0) for t, x in hits[rule].items()}
     return hits
 

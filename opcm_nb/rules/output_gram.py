@@ -9,6 +9,7 @@ __all__ = ['oas', 'packed', 'unpacked', 'OutputGram', 'output_gram_by_least_squa
 from dataclasses import dataclass
 
 import torch
+from fastcore.basics import patch
 from torch import Tensor
 
 from .checks import defines_map
@@ -49,29 +50,33 @@ class OutputGram(MapRule):
              "B": "sum of shrunk T T' / |T|^2 times T"}
     reference = "ours; compare arXiv 2607.01689; shrinkage: arXiv 0907.4698"
 
-    def map_slots(self, stack, dtype):
-        "A [p, m (m + 1) / 2] and B of the parameter's shape"
-        p, m, _ = stack
-        return {"A": ((p, m * (m + 1) // 2), dtype), "B": (stack, dtype)}
+# %% ../../nbs/rules/16_output_gram.ipynb #86a8e6fd
+@patch
+def map_slots(self:OutputGram, stack, dtype):
+    "A [p, m (m + 1) / 2] and B of the parameter's shape"
+    p, m, _ = stack
+    return {"A": ((p, m * (m + 1) // 2), dtype), "B": (stack, dtype)}
 
-    def map_terms(self, tau, measured):
-        "L and L T, with L = (1 - r) T T' / |T|^2 + r I / m"
-        norm = torch.linalg.vector_norm(tau, dim=(1, 2), keepdim=True, dtype=torch.float64)
-        unit = tau / torch.where(norm > 0, norm, 1).to(tau)
-        L, (m, n) = unit @ unit.mT, tau.shape[1:]
-        for i in norm.flatten().nonzero().flatten().tolist():
-            r = oas(1., L[i].square().sum().item(), m, n)
-            L[i] *= 1 - r
-            L[i].diagonal().add_(r / m)
-        return {"A": packed(L), "B": L @ tau}
+@patch
+def map_terms(self:OutputGram, tau, measured):
+    "L and L T, with L = (1 - r) T T' / |T|^2 + r I / m"
+    norm = torch.linalg.vector_norm(tau, dim=(1, 2), keepdim=True, dtype=torch.float64)
+    unit = tau / torch.where(norm > 0, norm, 1).to(tau)
+    L, (m, n) = unit @ unit.mT, tau.shape[1:]
+    for i in norm.flatten().nonzero().flatten().tolist():
+        r = oas(1., L[i].square().sum().item(), m, n)
+        L[i] *= 1 - r
+        L[i].diagonal().add_(r / m)
+    return {"A": packed(L), "B": L @ tau}
 
-    def map_delta(self, kept, totals):
-        "A^-1 B; zero where no expert moved the layer"
-        B = kept["B"].double()
-        A = unpacked(kept["A"].double(), B.shape[1])
-        still = ~A.flatten(1).any(1)
-        A[still] = torch.eye(B.shape[1], dtype=A.dtype, device=A.device)
-        return torch.linalg.solve(A, B).to(kept["B"])
+@patch
+def map_delta(self:OutputGram, kept, totals):
+    "A^-1 B; zero where no expert moved the layer"
+    B = kept["B"].double()
+    A = unpacked(kept["A"].double(), B.shape[1])
+    still = ~A.flatten(1).any(1)
+    A[still] = torch.eye(B.shape[1], dtype=A.dtype, device=A.device)
+    return torch.linalg.solve(A, B).to(kept["B"])
 
 # %% ../../nbs/rules/16_output_gram.ipynb #714e6110
 @defines_map(OutputGram)
