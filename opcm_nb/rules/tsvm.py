@@ -173,29 +173,34 @@ class IsoCTS(TsvM):
     bounds = TsvM.bounds | dict(common="[0, 1]")
     common: float = .8 # share of the directions that tasks have in common
 
-    def slot_specs(self, stack, linear, dtype):
-        "TSV-M's factors and S"
-        return {"S": (stack, dtype)} | super().slot_specs(stack, linear, dtype)
+# %% ../../nbs/rules/12_tsvm.ipynb #a865649b
+@patch
+def slot_specs(self:IsoCTS, stack, linear, dtype):
+    "TSV-M's factors and S"
+    return {"S": (stack, dtype)} | super(IsoCTS, self).slot_specs(stack, linear, dtype)
 
-    def add(self, kept, tau, linear, measured):
-        "TSV-M's step, and S += tau"
-        if linear: kept["S"] += tau
-        return super().add(kept, tau, linear, measured)
+@patch
+def add(self:IsoCTS, kept, tau, linear, measured):
+    "TSV-M's step, and S += tau"
+    if linear: kept["S"] += tau
+    return super(IsoCTS, self).add(kept, tau, linear, measured)
 
-    def remove(self, kept, tau, linear, measured):
-        "TSV-M's step, and S -= tau"
-        if linear: kept["S"] -= tau
-        return super().remove(kept, tau, linear, measured)
+@patch
+def remove(self:IsoCTS, kept, tau, linear, measured):
+    "TSV-M's step, and S -= tau"
+    if linear: kept["S"] -= tau
+    return super(IsoCTS, self).remove(kept, tau, linear, measured)
 
-    def solve(self, kept, linear, totals):
-        "Common directions of S, then each task's own"
-        if not linear: return kept["S"] / totals.weight
-        r = self.share(kept["s"].shape[1], totals.t)
-        shares = [slice(i * r, (i + 1) * r) for i in range(totals.t)]
-        factors = zip(kept["U"], kept["s"], kept["V"])
-        taus = [[U[:, c] * s[c] @ V[:, c].mT for c in shares] for U, s, V in factors]
-        merged = [iso_cts(S, T, self.common) for S, T in zip(kept["S"], taus)]
-        return self.scale * torch.stack(merged)
+@patch
+def solve(self:IsoCTS, kept, linear, totals):
+    "Common directions of S, then each task's own"
+    if not linear: return kept["S"] / totals.weight
+    r = self.share(kept["s"].shape[1], totals.t)
+    shares = [slice(i * r, (i + 1) * r) for i in range(totals.t)]
+    factors = zip(kept["U"], kept["s"], kept["V"])
+    taus = [[U[:, c] * s[c] @ V[:, c].mT for c in shares] for U, s, V in factors]
+    merged = [iso_cts(S, T, self.common) for S, T in zip(kept["S"], taus)]
+    return self.scale * torch.stack(merged)
 
 # %% ../../nbs/rules/12_tsvm.ipynb #8176bb2e
 def iso_cts(S: Tensor, # [m, n]
