@@ -9,6 +9,7 @@ __all__ = ['SCALED', 'task_order', 'parse_seeds', 'parse_rule', 'tasks_after', '
 # %% ../../nbs/evaluation/12_streams.ipynb #a15748b8
 import random
 from dataclasses import dataclass
+from pathlib import Path
 
 from fastcore.basics import patch
 
@@ -71,6 +72,11 @@ class Stream:
     order: list[str]
     evaluate: str # final, ends, seen or all
     unseen: tuple[str, ...] = () # tasks without an expert, evaluated after the last arrival
+    dtype: str = "" # of the sums; float64 for rules that do not depend on the order
+    state: Path | None = None # folder of the state; in memory when left out
+
+    def __post_init__(self):
+        self.dtype = self.dtype or ("float64" if self.rule.order_free else "float32")
 
     @property
     def evaluations(self)-> list[list[str]]: # tasks after each arrival
@@ -78,14 +84,12 @@ class Stream:
         tests = [tasks_after(t, self.order, self.evaluate) for t in range(1, T)]
         return [*tests, [*tasks_after(T, self.order, self.evaluate), *self.unseen]]
 
-    @property
-    def dtype(self)-> str: return "float64" if self.rule.order_free else "float32"
-
     def merger(self, suite: Suite)-> ContinualMerger:
-        "An empty stream, in memory"
+        "An empty stream"
         bb = suite.backbone
-        return ContinualMerger.create(bb.checkpoint, rule=self.rule, pre=self.pre, dtype=self.dtype,
-                                      only=bb.only, device=suite.device, tangent=bb.tangent)
+        return ContinualMerger.create(bb.checkpoint, self.state, self.rule, pre=self.pre,
+                                      dtype=self.dtype, only=bb.only, overwrite=True,
+                                      device=suite.device, tangent=bb.tangent)
 
     def add(self, merger: ContinualMerger, suite: Suite, task: str):
         "One arrival, with what its rule needs"

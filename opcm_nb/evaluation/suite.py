@@ -18,6 +18,7 @@ from torch import Tensor
 from ..basics.disk import OpcmError
 from ..checkpoints.checkpoint import Checkpoint, content_hash, tensor_digest
 from ..checkpoints.counterparts import counterpart, part_hash
+from ..checkpoints.full_models import full_model
 from ..checkpoints.loading import open_checkpoint
 from .backbones import Backbone, autocast, load_backbone, load_weights
 from .batches import Batches
@@ -69,7 +70,7 @@ class Suite:
         self.base, self.hash = merged_part(ckpt, only, ckpt), part_hash(ckpt, ckpt)
         self.loaded = None                              # digest of the weights in the encoder
         self.tasks, self.unseen = ([t.name for t in ts] for ts in (tasks, unseen))
-        opened = {t: open_checkpoint(experts.replace("{task}", t)) for t in self.tasks}
+        opened = {t: full_model(ckpt, experts.replace("{task}", t), only) for t in self.tasks}
         self.experts = {t: counterpart(ckpt, e, only).checkpoint for t, e in opened.items()}
         self.digests, self.heads = {}, {}
         self.batches, self.keys = {}, {}

@@ -20,7 +20,7 @@ from ..checkpoints.checkpoint import Checkpoint, Digest, content_hash, few
 from ..checkpoints.checkpoint import prefixes, selects
 from ..checkpoints.companions import differing_modules
 from ..checkpoints.counterparts import Match, check_values, counterpart, part_hash
-from ..checkpoints.full_models import adapted, adapter_folder
+from ..checkpoints.full_models import full_model
 from ..checkpoints.layers import Layer
 from ..checkpoints.loading import open_checkpoint
 from ..checkpoints.repositories import HUB_ID, hub_specs
@@ -103,9 +103,7 @@ def open_expert(base: Checkpoint, source, # path, hub id, adapter, state dict or
                 vocabulary: str = "common")-> Expert: # policy for other sizes, see `counterpart`
     "An expert of a base, refused for everything that headers and records can tell"
     check_announced(base, source, only, exclude)
-    folder = adapter_folder(source)
-    if folder: expert = adapted(base, folder, str(source), only, exclude, vocabulary)
-    else: expert = open_checkpoint(source)
+    expert = full_model(base, source, only, exclude, vocabulary)
     check_kind(tangent, expert)
     start = start if start is None else open_checkpoint(start)
     match = counterpart(base, expert, only, exclude, vocabulary)

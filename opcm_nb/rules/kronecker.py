@@ -153,7 +153,8 @@ def _one(self:Kronecker, U, s, V, rank, t: int)-> Tensor: # [m, k], [k], [n, k],
     q = self.share(len(s), t)
     T = len(s) // q if q else 0
     used = torch.arange(T * q, device=s.device).view(T, q)
-    used = used[s[:T * q].view(T, q).any(1)]                # experts that moved this layer
+    ranks = s[used].count_nonzero(1)
+    used = used[ranks > 0, :ranks.amax()] if T else used    # of experts that moved this layer
     if not len(used): return torch.zeros(len(U), len(V), dtype=s.dtype, device=s.device)
     s, rank = s[used], rank[used[:, 0]]
     used = used.flatten()
