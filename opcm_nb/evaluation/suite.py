@@ -40,7 +40,7 @@ def weights_digest(weights: dict[str, Tensor])-> str:
 
 # %% ../../nbs/evaluation/11_suite.ipynb #515fd8c0
 def relatedness(base: dict[str, Tensor], expert: dict[str, Tensor])-> float:
-    "Cosine between all matrices of two models: near 1 for a fine-tune, near 0 for strangers"
+    "Cosine between all matrices of two models: near 1 for a fine-tune, near 0 if unrelated"
     names = [n for n, x in base.items() if x.ndim > 1]
     dot = sum(torch.dot(base[n].flatten(), expert[n].flatten()).item() for n in names)
     norms = [sum(sum_squares(m[n]) for n in names)**.5 for m in (base, expert)]
@@ -175,7 +175,7 @@ def gates(self:Suite, force: bool = False # go on with experts that are no bette
     for task, expert in self.experts.items():
         weights, digest = self.expert_weights(task)
         if (cos := relatedness(self.base, weights)) < .2:
-            raise OpcmError(f"{expert.source}: its weights are strangers to the base's (cosine "
+            raise OpcmError(f"{expert.source}: its weights are unrelated to the base's (cosine "
                             f"{cos:.2f}); it was fine-tuned from another base")
         rows.append(self._row("expert", task, weights, digest))
     weak = [f"{e['task']} ({e['accuracy']:.1%}, base {b['accuracy']:.1%})"

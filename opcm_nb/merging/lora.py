@@ -47,7 +47,7 @@ class Adapters:
 
     @cached_property
     def base(self)-> Checkpoint:
-        "The base, opened when somebody asks for it"
+        "The base, opened when it is first needed"
         return open_checkpoint(self.place or recorded(self.state.manifest["base"]["source"]))
 
     totals = property(lambda self: Totals(**self.state.manifest["totals"]))
@@ -143,7 +143,7 @@ def expert(self:Adapters, source, statistics=None, start=None)-> AdapterExpert:
 @patch
 def steps(self:Adapters, expert: AdapterExpert, layer: Layer, rows: slice, report: LayerReport
          )-> Iterator[tuple[Layer, dict, Tensor | None]]: # kept in the new bases; tau [1, K, L]
-    "What the rule is handed of a site: its task vector, none where the adapter says nothing"
+    "What the rule is handed of a site: its task vector, None where the adapter has none"
     kept, brings = self.kept(layer), layer.name in expert.sites
     tau = self.task_vector(expert, layer, kept, report) if brings else None
     yield layer, kept, tau
