@@ -193,8 +193,8 @@ def _suite(p: Protocol, model: str, experts: str, streams: list[Stream], **setti
                          "--experts")
     paths = p.models.get(model, {})
     if not (experts := experts or paths.get("experts")):
-        raise ValueError(f"no experts of {model} are named; give their folders or hub ids with --experts, "
-                         "{task} for a task's name")
+        raise ValueError(f"no experts of {model} are named; give their folders or hub ids with "
+                         "--experts, {task} for a task's name")
     largest = max((s.group for s in streams), key=p.groups.get)
     tasks, unseen = p.group(largest), {t for s in streams for t in s.unseen}
     remainder = [t for t in p.tasks if t.name in unseen and t not in tasks]

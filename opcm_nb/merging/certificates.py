@@ -43,7 +43,8 @@ def difference(paper: dict, manifest: dict)-> str: # "", or the first difference
     state = content_hash(manifest["tensors"])
     if state == paper["before"]["hash"]: return "the state is the one before the removal"
     if paper["remaining"] != [records.named(r) for r in manifest["arrivals"]]:
-        return "the state has other experts than those that remained; experts were added or removed since"
+        return ("the state has other experts than those that remained; experts were added or "
+                "removed since")
     return "" if state == paper["after"]["hash"] else "what the state keeps has other hashes"
 
 # %% ../../nbs/merging/29_certificates.ipynb #b80703ea

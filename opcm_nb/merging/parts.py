@@ -67,7 +67,7 @@ def as_bytes(data: bytes)-> Tensor:
 
 def pack(tensors: dict[str, Tensor], rows: dict, folder: Path | None, prefix: tuple[str, str],
          config: dict)-> dict[str, Tensor]: # empty if there is nothing in it
-    "A part: tensors, configuration, and a tokenizer if its vocabulary differs"
+    "A part: tensors, configuration, and a tokenizer if that differs"
     if not tensors and not rows: return {}
     about = dict(prefix=prefix, rows=rows, config=config)
     files = {"file.part.json": json.dumps(about, default=str).encode()}
@@ -77,7 +77,7 @@ def pack(tensors: dict[str, Tensor], rows: dict, folder: Path | None, prefix: tu
 
 def own_part(base: Checkpoint, match: Match, exclude: str = "" # of the state
             )-> dict[str, Tensor]: # empty if alike
-    "What one expert has for itself: tensors, configuration, and a tokenizer if its vocabulary differs"
+    "What one expert has for itself: tensors, configuration, and a tokenizer if that differs"
     tensors, expert = own_tensors(base, match, exclude), match.expert
     return pack(tensors, match.rows, expert.folder, match.prefix, expert.config)
 
@@ -123,7 +123,8 @@ def find_part(manifest: dict, read, # of the state: digest -> tensors
     "The part of an expert, by its name"
     records = {r["name"]: r.get("part", {}) for r in manifest["arrivals"]}
     if name not in records:
-        raise ValueError(f"no expert is named {name!r}; this state has {', '.join(records) or 'none'}")
+        raise ValueError(f"no expert is named {name!r}; "
+                         f"this state has {', '.join(records) or 'none'}")
     if records[name].get(kind): return OwnPart(name, read(records[name]["hash"]))
     holders = ", ".join(n for n, part in records.items() if part.get(kind)) or "none"
     raise ValueError(f"{name} {_NO_PART[kind]}; experts that have one: {holders}")

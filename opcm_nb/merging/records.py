@@ -29,7 +29,8 @@ from ..rules.registry import RULES
 def new_name(manifest: dict, source: str, name: str | None = None)-> str:
     "A name that no other expert has; taken from the source when none is given"
     taken = {record["name"] for record in manifest["arrivals"]}
-    if name in taken: raise OpcmError(f"an expert named {name!r} is already in the state; give another name")
+    if name in taken:
+        raise OpcmError(f"an expert named {name!r} is already in the state; give another name")
     if name: return name
     stem = Path(source).name
     if source.endswith("in memory"): stem = f"expert-{manifest['totals']['t'] + 1}"
@@ -41,8 +42,8 @@ def check_twin(manifest: dict, source: str, digest: str):
     "Refuse content that is already in the state"
     for record in manifest["arrivals"]:
         if record["hash"] == digest:
-            raise OpcmError(f"{source}: the same content is already in the state as {record['name']!r}; "
-                            "force=True (--force) adds it again")
+            raise OpcmError(f"{source}: the same content is already in the state as "
+                            f"{record['name']!r}; force=True (--force) adds it again")
 
 # %% ../../nbs/merging/18_records.ipynb #a2961f09
 def checked_weight(weight)-> float:
@@ -50,7 +51,7 @@ def checked_weight(weight)-> float:
     if isinstance(weight, (int, float)) and 0 < weight < math.inf: return float(weight)
     raise ValueError(f"a weight is a number above 0, not {weight}; leave out an expert that should "
                      "not count; to unlearn one, merge it alone with a negative scale "
-                     " (--rule task_arithmetic:scale=-.5)")
+                     "(--rule task_arithmetic:scale=-.5)")
 
 def new_totals(arrivals: list[dict], squares: dict[str, float])-> dict:
     "Scalars over the whole model, summed anew from the records"

@@ -90,7 +90,8 @@ class ExpertBank:
 def add(self:ExpertBank, expert, name: str, rank: int = 128)-> Path:
     "Write the rank-k pieces of an expert's linear layers and their biases"
     expert, path = open_checkpoint(expert), self.path(name)
-    if path.exists(): raise OpcmError(f"{path}: already in the bank; remove it first, or give another name")
+    if path.exists():
+        raise OpcmError(f"{path}: already in the bank; remove it first, or give another name")
     match = counterpart(self.base, expert)
     check_values(self.base, match)
     pieces = {k: x.contiguous() for k, x in self._pieces(match.checkpoint, rank).items()}

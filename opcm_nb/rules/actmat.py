@@ -95,7 +95,7 @@ def larger_half(tau: Tensor, # [p, m, n]
 
 @dataclass
 class Tact(ActMat):
-    "ACTMat with covariances from the larger entries (`merge_tact` in github.com/marawangamal/actmat)"
+    "ACTMat with covariances from the larger entries (code of arXiv 2604.01329: merge_tact)"
     name = "tact"
     keeps = {"S": "sum of task vectors", "J": "sum of trim(T)' trim(T)",
              "K": "sum of T trim(T)' trim(T)",
