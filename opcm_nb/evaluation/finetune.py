@@ -226,7 +226,7 @@ def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
                   warmup:float=None, # Share of the steps
                   precision:str="auto", # float32, bfloat16, or auto: bfloat16 on a GPU
                   seed:int=0, # Of the batches
-                  limit:int=None, # Training examples to use at most; the protocol's number if left out
+                  limit:int=None, # Training examples to use at most; the protocol's if left out
                   start:str=None, # Weights to start at, such as a merged model; else the base's
                   tangent:store_true=False, # Fine-tune in tangent space, see `tangent`
                   cache:str=None, # Folder to keep heads in

@@ -197,7 +197,7 @@ def show_tuned(record: dict)-> str: # as `opcm_tune` keeps it
 def opcm_tune(state:str, # State folder
               protocol:str="clip20", # clip20, text11, images20, or a JSON file
               data:str=None, # Folder that data sets lie in
-              rules:str="", # Such as 'average task_arithmetic:scale=.5'; all possible ones if left out
+              rules:str="", # Such as 'average task_arithmetic:scale=.5'; all if left out
               tasks:str="", # Of the protocol, with commas; those with an expert's name if left out
               split:str="validation", # validation, or train; never test
               limit:int=None, # Use at most so many examples a task
