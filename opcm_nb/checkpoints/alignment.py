@@ -110,9 +110,9 @@ def alignments(base: Checkpoint, expert: Checkpoint, merged: list[str])-> Iterat
     yield Alignment(base, expert, merged, places(base.specs), places(expert.specs))
     models = skeleton(base), skeleton(expert)
     if not any(hasattr(model, "base_model_prefix") for model in models): return
-    known = places(base.specs, models[0] or models[1])
+    base_places = places(base.specs, models[0] or models[1])
     for wrapper in ("", *wrappers(expert.specs)):
-        yield Alignment(base, expert, merged, known,
+        yield Alignment(base, expert, merged, base_places,
                         places(expert.specs, models[1] or models[0], wrapper))
 
 # %% ../../nbs/checkpoints/15_alignment.ipynb #2ed6c8ac

@@ -31,8 +31,8 @@ from .zeroshot import frozen_head
 # %% ../../nbs/evaluation/11_suite.ipynb #3a230a5a
 def merged_part(base: Checkpoint, only: str, ckpt: Checkpoint)-> dict[str, Tensor]:
     "The weights that merging changes, under the base's names, in fp32"
-    seen = counterpart(base, ckpt, only).checkpoint
-    return {n: seen.read(n).float() for n in base.parameters(only)}
+    match = counterpart(base, ckpt, only).checkpoint
+    return {n: match.read(n).float() for n in base.parameters(only)}
 
 def weights_digest(weights: dict[str, Tensor])-> str:
     "Content hash of named tensors"

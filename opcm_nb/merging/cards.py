@@ -28,7 +28,7 @@ CARD_KEYS = ("license", "license_name", "license_link", "datasets", "language", 
 LONGEST = 1 << 20 # bytes of a card that is read
 
 def read_card(folder: Path | None)-> dict: # of `CARD_KEYS`, those that it has
-    "What the card of a model says of its licence and its data"
+    "Licence and data from the card of a model"
     path = Path(folder) / "README.md" if folder else None
     if path is None or not path.is_file() or path.stat().st_size > LONGEST: return {}
     try: data = metadata_load(path)
@@ -58,7 +58,7 @@ def public_name(record: dict)-> str: # of a base or an expert: source, revision
 
 # %% ../../nbs/merging/13_cards.ipynb #70700614
 def library(base: Checkpoint | None)-> str | None: # None if unknown
-    "The library that loads a base, as hubs call it"
+    "The library that loads a base, by its name on the hub"
     module = getattr(base, "module", None)
     folder = getattr(base, "folder", None) or Path("nowhere")
     config = read_json(folder / "config.json", {})
@@ -166,7 +166,7 @@ def arrival_table(arrivals: list[dict])-> str:
 
 # %% ../../nbs/merging/13_cards.ipynb #b25d68e7
 def base_line(manifest: dict, base: Checkpoint | None, options: dict = {})-> str:
-    "Which base, how to know it again, under which licence, and what of it is as it was"
+    "The base, its hash and licence, and what of it was not merged"
     source = manifest["base"]
     digest = f", content hash `{source['hash'][:16]}`" if source["hash"] else ""
     terms = read_card(getattr(base, "folder", None)).get("license")

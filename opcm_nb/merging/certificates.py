@@ -22,7 +22,7 @@ from ..rules.checks import gap
 
 # %% ../../nbs/merging/29_certificates.ipynb #21412505
 def read_certificate(file: Path)-> dict:
-    "A certificate, refused when it is none or says two things at once"
+    "A certificate, refused when it is none or not as it was written"
     try: paper = json.loads(Path(file).expanduser().read_text())
     except ValueError as e: raise OpcmError(f"{file}: not valid JSON ({e})") from None
     if not isinstance(paper, dict) or paper.get("format") != records.CERTIFICATE:
@@ -64,7 +64,7 @@ def recognise(merger: ContinualMerger, left: list[dict], # records of experts th
 # %% ../../nbs/merging/29_certificates.ipynb #9d70e571
 def folded_anew(merger: ContinualMerger, folder: Path, experts: list, statistics=(), starts=()
                )-> ContinualMerger:
-    "A state of the experts that a state says it has, as if there had never been another"
+    "A new state of the experts that a state's manifest lists, and no others"
     m = merger.state.manifest
     settings = {k: m[k] for k in ("pre", "only", "exclude", "dtype", "tangent", "vocabulary")}
     fresh = ContinualMerger.create(merger.base, folder, merger.rule, roles=m["said"], **settings)

@@ -133,7 +133,7 @@ class LayerReport:
         self.digests.setdefault((subject, name), Digest(spec)).update(x)
 
     def closed(self)-> "LayerReport":
-        "With hexadecimal digests, which can travel"
+        "With hexadecimal digests, which can be sent to another process"
         self.digests = {key: str(digest) for key, digest in self.digests.items()}
         return self
 

@@ -196,7 +196,7 @@ def check_bases(digests: dict[str, str], base: Checkpoint):
 
 # %% ../../nbs/merging/16_sites.ipynb #293266cb
 def site_facts(manifest: dict, expert: AdapterExpert, sites: dict[str, dict])-> dict:
-    "What the manifest says of sites after one more adapter"
+    "The manifest's entries on sites after one more adapter"
     adapter = expert.adapter
     embeddings = {s for s, pair in adapter.sites.items() if "embedding" in pair.get("A", "")}
     kernels = {s for s, shape in adapter.shapes().items() if len(shape) > 2}

@@ -173,7 +173,7 @@ def steps(self:Weights, expert: Expert, piece: Layer, rows: slice = slice(None),
 # %% ../../nbs/merging/12_weights.ipynb #4c77af18
 @patch
 def measure(self:Weights, expert: Expert)-> dict:
-    "What the rule must know of the whole model before the first layer"
+    "What the rule needs of the whole model before the first layer"
     layers = [layer for layer in self.layers if not layer.statistic]
     if self.equaliser: expert.norm = length(self, expert)
     def stream():

@@ -131,7 +131,7 @@ def solve(self:TsvM, kept, linear, totals):
 
 @patch
 def sums(self:TsvM, kept):
-    "Truncated task vectors, summed, and their squares: which place an expert has says nothing"
+    "Truncated task vectors, summed, and their squares: the places of experts do not matter"
     if "U" not in kept: return kept
     U, V = kept["U"], kept["V"]
     s = kept["s"][:, None]
