@@ -28,7 +28,7 @@ def endings(name: str)-> list[str]:
 
 def voted_prefix(names: list[str], expert_names, # of the base; of the expert
                  source: str)-> tuple[str, str]: # what to take off the base's names, and to put on
-    "How an expert calls the tensors of a base: the same, or with one prefix more or less"
+    "An expert's names of the tensors of a base: the same, or with one prefix more or less"
     absent, stored = [n for n in names if n not in expert_names], set(expert_names)
     ways = Counter((n.removesuffix(end), "") for n in absent for end in endings(n) if end in stored)
     wanted = set(absent)
@@ -74,7 +74,7 @@ class Alignment:
 # %% ../../nbs/checkpoints/15_alignment.ipynb #60bec8f1
 @patch
 def rename(self:Alignment, name: str)-> str:
-    "As the expert calls a tensor of the base's model"
+    "The expert's name of a tensor of the base's model"
     less, more = self.prefix
     if name in self.shelf.names or not name.startswith(less): return name
     return more + name.removeprefix(less)
@@ -89,7 +89,7 @@ def look(self:Alignment, name: str)-> Reader | None:
 # %% ../../nbs/checkpoints/15_alignment.ipynb #d025708e
 @patch
 def tied(self:Alignment, name: str)-> Reader | None:
-    "A parameter under another name of those that models of language tie"
+    "A parameter under another name of those that language models tie"
     heads = self.base.ties_head() and self.expert.ties_head()
     word = lambda n: (heads and (EMBEDDING.search(n) or HEAD.search(n))) or SHARED.search(n)
     if not word(name): return None
@@ -101,18 +101,18 @@ def tied(self:Alignment, name: str)-> Reader | None:
 
 @patch
 def absent(self:Alignment, name: str)-> Reader | None:
-    "The base's tensor, where the architecture says that a file may lack it"
+    "The base's tensor, where the architecture declares that a file may lack it"
     if not declared(skeleton(self.base), "missing", name): return None
     return Reader(self.base.specs[name], lambda rows: self.base.read(name, rows), ())
 
 def alignments(base: Checkpoint, expert: Checkpoint, merged: list[str])-> Iterator[Alignment]:
-    "Ways to compare two files: as they are, and as their architecture calls their tensors"
+    "Ways to compare two files: as they are, and with the names of their architecture"
     yield Alignment(base, expert, merged, places(base.specs), places(expert.specs))
     models = skeleton(base), skeleton(expert)
     if not any(hasattr(model, "base_model_prefix") for model in models): return
-    known = places(base.specs, models[0] or models[1])
+    base_places = places(base.specs, models[0] or models[1])
     for wrapper in ("", *wrappers(expert.specs)):
-        yield Alignment(base, expert, merged, known,
+        yield Alignment(base, expert, merged, base_places,
                         places(expert.specs, models[1] or models[0], wrapper))
 
 # %% ../../nbs/checkpoints/15_alignment.ipynb #2ed6c8ac
@@ -124,7 +124,7 @@ def taken(self:Alignment, readers: dict[str, Reader])-> set[str]:
     return used | {a for a, c in ties.items() if c in used}
 
 @patch
-def extras(self:Alignment)-> dict[str, str]: # as the base would call it -> as it is stored
+def extras(self:Alignment)-> dict[str, str]: # name that the base would have for it -> stored name
     "What an expert has and the base, as it is stored, has no place for"
     used = self.taken(self.readers)
     (less, more), out = self.prefix, {}
@@ -136,7 +136,7 @@ def extras(self:Alignment)-> dict[str, str]: # as the base would call it -> as i
     return out
 
 @patch
-def follows(self:Alignment, name: str, # as the base would call it
+def follows(self:Alignment, name: str, # name that the base would have for it
             stored: str)-> bool:
     "Whether the architecture makes a tensor itself, or ties it to one that is the same"
     model = skeleton(self.base)

@@ -35,7 +35,7 @@ class Checkpoint:
     stem: str = "model" # weight file name up to its extension, for exports
     revision: str | None = None # resolved commit of a hub id
     module: nn.Module | None = None
-    record: dict = field(default_factory=dict) # how it was made, where the folder says (`RECORD`)
+    record: dict = field(default_factory=dict) # how it was made, if recorded (`RECORD`)
     specs: dict[str, Spec] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict) # tied name -> canonical name
 
@@ -51,7 +51,7 @@ class Checkpoint:
 # %% ../../nbs/checkpoints/02_checkpoint.ipynb #53c3a2b4
 @patch(as_prop=True)
 def config(self:Checkpoint)-> dict:
-    "What config.json, or the module in memory, says; empty where there is none"
+    "The content of config.json, or of the configuration of the module in memory; else empty"
     config = getattr(self.module, "config", None)
     if hasattr(config, "to_dict"): config = config.to_dict()
     else: config = self.folder and read_json(self.folder / "config.json")
@@ -163,7 +163,7 @@ _BIAS = re.compile(r"^(.*(?:predictions|lm_head|m\w+_head))\.decoder\.bias$")
 
 @patch
 def ties_head(self:Checkpoint)-> bool:
-    "Whether the output may be the embedding: unless the configuration says that it is not"
+    "Whether the output may be the embedding: unless the configuration denies it"
     parts = self.config, section(self.config, "text_config")
     ties = [part["tie_word_embeddings"] for part in parts if "tie_word_embeddings" in part]
     return any(ties) or not ties
@@ -171,7 +171,7 @@ def ties_head(self:Checkpoint)-> bool:
 # %% ../../nbs/checkpoints/02_checkpoint.ipynb #b736ff06
 @patch
 def twins(self:Checkpoint)-> list[tuple[str, str]]: # what may be a copy, of what
-    "Tensors that models of language tie: the output to the embedding, embeddings to each other"
+    "Tensors that language models tie: the output to the embedding, embeddings to each other"
     names = [n for n in self.specs if n not in self.aliases]
     embeddings = sorted(filter(EMBEDDING.search, names), key=lambda n: "shared" not in n)
     shared = list(filter(SHARED.search, embeddings))

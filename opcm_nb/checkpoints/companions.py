@@ -32,7 +32,7 @@ LARGEST = 100 << 20 # bytes; the largest tokenizers have a third of that
 
 def is_companion(name: str # of a file at the top of a checkpoint's folder
                 )-> bool:
-    "Whether an export needs it, as far as its name tells"
+    "Whether an export needs it, judged by its name"
     if name.endswith(".py"): return name != "zero_to_fp32.py"            # code of the model's own
     if re.search(r"\.index\.\w+\.json$|^openvino_", name): return False       # as of fp16 shards
     return not (name.startswith((".", *TRAINING)) or name in (RECORD, "adapter_config.json")
@@ -42,7 +42,7 @@ def is_companion(name: str # of a file at the top of a checkpoint's folder
 _FIXED = ("additional_chat_templates", "custom_generate") # that transformers looks for
 
 def read_json(path: Path, default=None):
-    "What a configuration file says; the default where there is none or it is no JSON"
+    "The content of a configuration file; the default where there is none or it is no JSON"
     absent = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
     try: return json.loads(path.read_text())
     except (*absent, ValueError, RecursionError): return default
@@ -93,7 +93,7 @@ def outside_links(folder: Path)-> list[Path]: # relative to it
 # %% ../../nbs/checkpoints/01_companions.ipynb #ec0c79a4
 def differing_modules(base: Path | None, expert: Path | None # folders
                      )-> list[str]:
-    "Weights in an index's folders that an expert has otherwise than the base"
+    "Weights in an index's folders that differ between an expert and the base"
     if base is None or expert is None: return []
     inside = [p for p in companions(base) if p.parent.name and (expert / p).exists()]
     both = [p for p in inside if p.suffix in (".safetensors", ".bin")]
@@ -106,7 +106,7 @@ def section(config, key: str)-> dict:
     return inner if isinstance(inner, dict) else {}
 
 def model_class(config)-> str:
-    "Class of the model that a configuration is of; empty where it does not say"
+    "Class of the model that a configuration is of; empty where it has none"
     classes = config.get("architectures") if isinstance(config, dict) else None
     return str(classes[0]) if isinstance(classes, list) and classes else ""
 
@@ -133,7 +133,7 @@ _HEADS = ("classifier", "score", "qa_outputs", "pre_classifier", "classification
 def head_prefixes(names: list[str], # of parameters
                   config: dict # as in config.json; empty where there is none
                  )-> list[str]:
-    "Beginnings of the names of a head that answers one task, where a model has such a head"
+    "Beginnings of the names of a head that belongs to one task, where a model has such a head"
     tops, kind = Counter(n.split(".")[0] for n in names), model_class(config)
     if any(word in kind for word in _TASK) and len(tops) > 1:
         body = max(tops, key=tops.get)                              # everything beside the encoder

@@ -147,7 +147,7 @@ def vocabulary_rows(base: Checkpoint, readers: dict[str, Reader], merged: list[s
 # %% ../../nbs/checkpoints/16_counterparts.ipynb #c6010e71
 @dataclass
 class Match:
-    "An expert as it is seen from the base"
+    "An expert with the base's names and shapes"
     checkpoint: Checkpoint # with the base's names and shapes
     expert: Checkpoint # as it is
     names: dict[str, str] # of the base -> of the one tensor that it is in the expert
@@ -177,7 +177,7 @@ def counterpart(base: Checkpoint, expert: Checkpoint,
                 only: str = "", exclude: str = "", # the part that is merged: prefixes or globs
                 vocabulary: str = "common", # common: merge the common rows; strict: refuse
                )-> Match:
-    "An expert as it is seen from the base, from headers alone; refused when it is no fine-tune"
+    "An expert with the base's names and shapes, by headers alone; refused if it is no fine-tune"
     merged, tries = base.parameters(only, exclude), []
     for a in alignments(base, expert, merged):
         tries.append(a)
@@ -233,7 +233,7 @@ def check_values(base: Checkpoint, match: Match):
         if fixed and not torch.equal(ckpt.read(n), base.read(n)):
             raise OpcmError(f"{expert.where(e)}: integer tensor {e} differs from the base, and "
                             "integers cannot be merged; take it from the base")
-        tied = match.names.get(base.aliases.get(n), e)             # as the expert calls it
+        tied = match.names.get(base.aliases.get(n), e)             # the expert's name of it
         same = expert.aliases.get(e, e) == expert.aliases.get(tied, tied)
         if not same and not torch.equal(expert.read(e), expert.read(tied)):
             raise OpcmError(f"{expert.where(e)}: {e} is tied to {tied} in the base but differs "

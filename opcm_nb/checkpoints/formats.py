@@ -89,8 +89,8 @@ _NAMES = {r"tf_model.*\.h5(\.index\.json)?$": "tensorflow", r"\.(h5|hdf5|keras)$
           r"\.(zip|tar|tgz|tar\.gz|nemo|7z|rar)$": "archive"}
 
 def named_format(name: str # of a file
-                )-> str: # key of `FORMATS`, or "gguf"; empty where the name says nothing
-    "Format that the name of a file stands for"
+                )-> str: # key of `FORMATS`, or "gguf"; empty for other names
+    "The format that a file has by its name"
     return next((kind for pattern, kind in _NAMES.items() if re.search(pattern, name.lower())), "")
 
 # %% ../../nbs/checkpoints/04_formats.ipynb #8b205abb
@@ -182,7 +182,7 @@ _UNDONE = {"bitsandbytes": ("", ".dequantize()"), "higgs": ("", ".dequantize()")
                            "t.CompressedTensorsConfig(run_compressed=False)", "")}
 
 def quantisation(config: dict, names: Iterable[str])-> str:
-    "Method by which weights were quantised, as far as configuration and names tell"
+    "Method by which weights were quantised, by configuration and names"
     for key in ("quantization_config", "quantization", "compression_config"):
         inner = section(config, key) or section(section(config, "text_config"), key)
         if inner: return str(inner.get("quant_method") or inner.get("mode") or "MLX")

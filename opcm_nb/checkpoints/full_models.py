@@ -48,8 +48,8 @@ def turned_stack(self:Tuned, name: str)-> bool:
         return shape[1] != m
     try: return getattr(model.get_submodule(stack.rpartition(".")[0]), "is_transposed", False)
     except AttributeError:
-        raise OpcmError(f"{self.adapter.source}: nothing tells which way round {stack} of "
-                        f"{self.base.source} is stored; {MERGE_FIRST}") from None
+        raise OpcmError(f"{self.adapter.source}: it is not clear whether {stack} of "
+                        f"{self.base.source} is stored transposed; {MERGE_FIRST}") from None
 
 # %% ../../nbs/checkpoints/21_full_models.ipynb #4cc181ef
 @patch

@@ -41,7 +41,7 @@ class Layer:
 
     @property
     def blocks(self)-> list["Layer"]:
-        "What a rule sees: the maps that are fused one by one, or the layer as its stack"
+        "What a rule gets: the maps that are fused one by one, or the layer as its stack"
         if not self.fused or not self.linear:
             return [Layer(self.name, self.stack, self.linear, statistic=self.statistic)]
         (p, _, columns), (groups, sizes) = self.stack, self.fused
@@ -58,7 +58,7 @@ def split_stack(layer: Layer, x: Tensor, # a tensor of `layer.shape`
 
 def split_blocks(layer: Layer, x: Tensor, # a tensor of `layer.shape`
                 )-> list[Tensor]: # of the shapes of `layer.blocks`
-    "View a parameter as what a rule sees"
+    "View a parameter as a rule gets it"
     x = split_stack(layer, x)
     if not layer.fused or not layer.linear: return [x]
     groups, sizes = layer.fused
@@ -119,7 +119,7 @@ def is_turned(name: str, shape: tuple[int, int], shapes: Mapping[str, tuple] = {
 
 # %% ../../nbs/checkpoints/10_layers.ipynb #ce8ef70f
 def stream_width(name: str, shape: tuple, # [E, a, b]
-                 shapes: Mapping[str, tuple])-> int: # 0 where nothing tells
+                 shapes: Mapping[str, tuple])-> int: # 0 if unknown
     "Inputs of the nearest router beside a stack of experts"
     parts = name.split(".")
     for depth in range(len(parts) - 1, 0, -1):
@@ -150,7 +150,7 @@ def stack_turned(name: str, shape: tuple, # [E, a, b]
 def fused_by_name(name: str, shape: tuple, # [..., out, in], or the reverse if it is turned
                   turned: bool, shapes: Mapping[str, tuple]
                  )-> tuple[int, tuple[int, ...]] | None:
-    "Several maps in one, as far as a name and its neighbours tell"
+    "Several maps in one, by a name and its neighbours"
     m, n = reversed(shape[-2:]) if turned else shape[-2:]
     thirds = re.search(r"(^|[._])(in_proj_weight|(qkv|Wqkv)\.weight)$", name)
     if m == 3 * n and (thirds or (turned and name.endswith("c_attn.weight"))): return 1, (n,) * 3
@@ -208,7 +208,7 @@ def classify_flat(layer: Layer, shapes: Mapping[str, tuple])-> Layer:
 # %% ../../nbs/checkpoints/10_layers.ipynb #40f371fe
 def pieces(layer: Layer, most: float # entries of a piece, if it can be had
           )-> list[tuple[Layer, slice]]: # the piece as a layer, and its rows
-    "A parameter cut along its first axis, unless a rule must see it whole"
+    "A parameter cut along its first axis, unless a rule needs it whole"
     size, n = prod(layer.shape), (layer.shape or (1,))[0]
     stacked = layer.matrices[0] if layer.linear else n
     unit = max(1, n // stacked)                                   # rows that belong to one matrix

@@ -60,7 +60,7 @@ def _named_set(names: Collection[str], stem: str, kind: str, precision: str)-> W
     return WeightSet(stem, complete[0]) if len(complete) == 1 else None
 
 def _lone_files(names: Collection[str])-> list[str]:
-    "Weights under names of nobody's, without the copies in other precisions or of other averages"
+    "Weights under other names, without the copies in other precisions or of other averages"
     files = [n for n in names if n.endswith(WEIGHTS)
              and not n.startswith((".", *TRAINING)) and not _SHARD.fullmatch(n)]
     twin = lambda n: re.sub(r"\.[\w]+(\.\w+)$", r"\1", n)
@@ -69,7 +69,7 @@ def _lone_files(names: Collection[str])-> list[str]:
 # %% ../../nbs/checkpoints/07_layouts.ipynb #9b64ab0c
 def weight_set(names: Collection[str] # of the files in a folder
               )-> WeightSet | None:
-    "The weights among them, if they are all there and there is no doubt"
+    "The weights among them, if they are complete and unique"
     for precision in ("", "fp16", "bf16"):
         for stem, kind in _SETS:
             if weights := _named_set(names, stem, kind, precision): return weights
@@ -170,7 +170,7 @@ def no_weights(folder: Path)-> OpcmError:
 
 # %% ../../nbs/checkpoints/07_layouts.ipynb #a130ccc9
 def weight_map(index: Path)-> dict[str, str]:
-    "Name of a tensor -> its file, as an index says"
+    "Name of a tensor -> its file, by an index"
     names = section(read_json(index, {}), "weight_map")
     if not names or not all(isinstance(f, str) for f in names.values()):
         raise OpcmError(f"{index}: not a weight index; download it again")

@@ -118,7 +118,7 @@ def open_checkpoint(source # path, hub id, `open_clip:NAME/TAG`, state dict, mod
 
 # %% ../../nbs/checkpoints/09_loading.ipynb #1e5877e1
 def recorded(source: str, revision: str | None = None)-> str: # for `open_checkpoint`
-    "A base as a state remembers it, refused when it is gone"
+    "The base that a state records, refused when it is gone"
     if revision: return f"{source.partition('@')[0]}@{revision}"
     exists = source.startswith("open_clip:") or Path(source).expanduser().exists()
     if not (exists or HUB_ID.fullmatch(source)):

@@ -60,7 +60,7 @@ def lora_file(path: Path)-> Path | None:
     if path.name == "pytorch_lora_weights.bin": return path
     if path.suffix != ".safetensors" or not path.exists(): return None
     try: return path if lora_names(SafeTensors([path])) else None
-    except OpcmError: return None              # opening it as a model says what is wrong
+    except OpcmError: return None              # opening it as a model gives the error
 
 # %% ../../nbs/checkpoints/19_lora_files.ipynb #60f70f32
 _COMPONENT = re.compile(r"lora_(unet|te\d?|transformer|prior_\w+?)_(?=.)|"
@@ -94,7 +94,7 @@ def _ways(modules: list[str], names: dict[str, str])-> set[tuple[str, str]]: # m
     less = {("", first[:-len(u)]) for u in names if first.endswith("_" + u)}
     return more | less | ({("", "")} if first in names else set())
 
-def modules_in(base: Checkpoint, shapes: dict[str, tuple] # module, as a file calls it -> shape
+def modules_in(base: Checkpoint, shapes: dict[str, tuple] # module, under the file's name -> shape
               )-> list[dict[str, str]]: # module -> parameter; every way in which all fit
     "Where the modules of a component may be in a base"
     names = {n.removesuffix(".weight").replace(".", "_"): n for n in base.parameters()
@@ -169,8 +169,8 @@ def _number(file: Path, name: str, tensors)-> float:
     raise OpcmError(f"{file}: {name} is no number; copy or download it again")
 
 def _refuse_scale(file: Path):
-    raise OpcmError(f"{file}: factors as PEFT stores them, and nothing that tells their alpha; put "
-                    "the adapter_config.json that PEFT wrote beside it, call it adapter_model"
+    raise OpcmError(f"{file}: factors as PEFT stores them, and no configuration with their alpha; "
+                    "put the adapter_config.json that PEFT wrote beside it, call it adapter_model"
                     f"{file.suffix}, and add the folder")
 
 # %% ../../nbs/checkpoints/19_lora_files.ipynb #ffeb7d20

@@ -62,7 +62,7 @@ class Places:
         partial = only or exclude
         self.part = f"the part of {base.source} that is merged here" if partial else base.source
         self.sites, self.flips = {}, set() # parameter of the base -> site, piece; turned ones
-        self.wholes, self.tokens = {}, {} # parameter of the base -> as the adapter calls it
+        self.wholes, self.tokens = {}, {} # parameter of the base -> the adapter's name
         self.pieces = {} # parameter that is a part of a whole stack -> which
         self.apart = {} # what is not merged, as a model with the adapter calls it -> tensor
         self.tables = {} # table of tokens -> the adapter's rows, the base's
@@ -102,7 +102,7 @@ def same_product(self:Places, site: str)-> bool:
 # %% ../../nbs/checkpoints/20_places.ipynb #f4d29f85
 @patch
 def note_rows(self:Places, name: str, rows: int, wanted: int):
-    "Say that vocabularies differ, or refuse that"
+    "A note that vocabularies differ, or a refusal"
     base = self.base.source
     text = f"{self.adapter.source}: its {name} has {rows} rows, that of {base} {wanted}"
     if self.vocabulary != "common":
@@ -129,7 +129,7 @@ def place_products(self:Places):
 
 # %% ../../nbs/checkpoints/20_places.ipynb #cce6c0ca
 @patch
-def find_wholes(self:Places)-> list[tuple]: # as the adapter calls it, place or None, piece
+def find_wholes(self:Places)-> list[tuple]: # the adapter's name, place or None, piece
     "The base's names of an adapter's whole tensors; a stack may be several there"
     names, specs = [*self.adapter.wholes, *self.adapter.tokens], self.base.specs
     pairs = [(n, site) for n, (site, piece) in self.sites.items() if not piece]
@@ -173,7 +173,7 @@ def place_wholes(self:Places):
 # %% ../../nbs/checkpoints/20_places.ipynb #db19b684
 @patch
 def keep(self:Places, lost: list[str], outside: dict[str, str]): # base's name -> adapter's
-    "Remember heads that are not merged: an export can have them"
+    "Keep heads that are not merged: an export can have them"
     base, adapter = self.base, self.adapter
     heads, (more, less) = tuple(head_prefixes(list(base.specs), base.config)), self.prefix
     kept = {name: name for name in lost}
@@ -185,7 +185,7 @@ def keep(self:Places, lost: list[str], outside: dict[str, str]): # base's name -
 
 # %% ../../nbs/checkpoints/20_places.ipynb #eb724371
 @patch
-def replace(self:Places, name: str, place: str, # as the adapter calls it, in the base
+def replace(self:Places, name: str, place: str, # the adapter's name, the base's
             piece: tuple | None): # of a stack
     "A parameter comes from the adapter"
     adapter, base = self.adapter, self.base
@@ -210,7 +210,7 @@ def replace(self:Places, name: str, place: str, # as the adapter calls it, in th
 # %% ../../nbs/checkpoints/20_places.ipynb #91913eac
 @patch
 def note_tied(self:Places):
-    "Say that an embedding was trained alone which the base uses for its output, too"
+    "A note that an embedding was trained alone which the base uses for its output, too"
     embedding, adapter = tied_embedding(self.base), self.adapter
     place = self.base.aliases.get(embedding, embedding)
     alone = not any(map(_OUTPUT.search, [*adapter.sites, *adapter.wholes]))
@@ -222,7 +222,7 @@ def note_tied(self:Places):
 # %% ../../nbs/checkpoints/20_places.ipynb #6fb0934b
 @patch
 def refuse_shape(self:Places, name: str, place: str, shape: tuple):
-    "A tensor of another shape is another task's, or another model's"
+    "Refuse a tensor of another shape: it belongs to another task, or another model"
     base = self.base
     heads = head_prefixes(base.parameters(), base.config)
     part = next((p for p in heads if place.startswith(p)), f"{place.rpartition('.')[0]}.")

@@ -28,7 +28,7 @@ from .tensorfiles import DTYPES, Spec
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 class Listing(NamedTuple):
-    "What a repository says about itself"
+    "The files of a repository, and the base that its card names"
     repo: str # owner/name
     commit: str
     names: list[str] # of all its files
@@ -36,7 +36,7 @@ class Listing(NamedTuple):
 
 def list_repo(repo: str # `owner/name`, optionally `@revision`
              )-> Listing | None:
-    "The files of a repository; nothing where the hub cannot be asked"
+    "The files of a repository; None without a connection"
     repo_id, _, revision = repo.partition("@")
     if constants.HF_HUB_OFFLINE: return None
     try: info = HfApi().model_info(repo_id, revision=revision or None, timeout=10)
@@ -94,13 +94,13 @@ def _entries(listing: Listing, files: list[str])-> dict[str, tuple[str, tuple[in
                                                                revision=listing.commit)
     try:
         with ThreadPoolExecutor(8) as pool: headers = list(pool.map(header, files))
-    except Exception: return None                                    # the download will say
+    except Exception: return None                                    # the download gives the error
     return {n: (x.dtype, tuple(x.shape)) for h in headers for n, x in h.tensors.items()}
 
 # %% ../../nbs/checkpoints/08_repositories.ipynb #9c2135bc
 def hub_specs(repo: str # `owner/name`, optionally `@revision`
              )-> dict[str, Spec] | None:
-    "Shapes and dtypes of a repository's weights, before they are downloaded, if it says so"
+    "Shapes and dtypes of a repository's weights, before they are downloaded, if there are headers"
     listing = list_repo(repo)
     weights = weight_set([n for n in listing.names if "/" not in n]) if listing else None
     entries = _entries(listing, _weight_files(listing, weights)) if weights else None
@@ -122,7 +122,7 @@ def hub_checkpoint(repo: str)-> Checkpoint | None:
 
 # %% ../../nbs/checkpoints/08_repositories.ipynb #8549b8a5
 def _check_entries(listing: Listing, files: list[str]):
-    "Refuse weights whose headers say that they are quantised"
+    "Refuse weights that are quantised by their headers"
     entries = _entries(listing, files)
     if not entries: return
     folder = _download(listing.repo, listing.commit, allow_patterns=["config.json"])

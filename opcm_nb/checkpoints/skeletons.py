@@ -62,7 +62,7 @@ def builder(checkpoint: Checkpoint): # -> a function without arguments, or None
 
 # %% ../../nbs/checkpoints/11_skeletons.ipynb #17f8d110
 def skeleton(checkpoint: Checkpoint)-> nn.Module | None:
-    "The architecture of a checkpoint on the meta device, if an installed library knows it"
+    "The architecture of a checkpoint on the meta device, if an installed library has it"
     if checkpoint.module is not None: return checkpoint.module
     memory = vars(checkpoint)
     if "_skeleton" not in memory:
@@ -85,7 +85,7 @@ def transforms(model: nn.Module)-> tuple[list, list]: # renamings, converters
 
 def memory_names(model: nn.Module | None, names: list[str] # as a file or a user has them
                 )-> dict[str, str]:
-    "What a model in memory calls them"
+    "Their names in a model in memory"
     renamings, converters = transforms(model) if hasattr(model, "base_model_prefix") else ([], [])
     if not (renamings or converters): return {n: n for n in names}
     core = importlib.import_module("transformers.core_model_loading")
@@ -99,6 +99,6 @@ LOADING = dict(unsaved="_keys_to_ignore_on_save", missing="_keys_to_ignore_on_lo
 def declared(model: nn.Module | None, # an architecture
              kind: str, # of `LOADING`
              name: str)-> bool:
-    "Whether an architecture says that a tensor is unsaved, may be missing, or is unused"
+    "Whether an architecture declares a tensor unsaved, possibly missing, or unused"
     patterns = getattr(model, LOADING[kind], None) or ()
     return any(re.search(pattern, name) for pattern in patterns)

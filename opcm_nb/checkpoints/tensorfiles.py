@@ -112,7 +112,7 @@ def rows(self:SafeTensors, name: str, rows: slice)-> Tensor:
 
 # %% ../../nbs/checkpoints/00_tensorfiles.ipynb #f8e8d28c
 def _header(specs: dict[str, Spec], begins: dict[str, int])-> bytes:
-    "What a safetensors file says before the tensors, and its length"
+    "The header of a safetensors file, and its length"
     entry = lambda n, s: dict(dtype=_CODES[s.dtype], shape=list(s.shape),
                               data_offsets=[begins[n], begins[n] + s.nbytes])
     header = {"__metadata__": {"format": "pt"}} | {n: entry(n, s) for n, s in specs.items()}

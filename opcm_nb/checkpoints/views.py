@@ -103,7 +103,7 @@ class Shelf:
 
     def at(self, place: Place, size: int = 0 # of the stack that it is in
           )-> Reader | None: # nothing if it is not there, or in no known form
-        "What lies at a place"
+        "What the file has at a place"
         if place in self.places: return whole(self.ckpt, self.places[place])
         xs = [None if place.conversion else self.model_tensor(n) for n in place.names]
         if None in xs: return None

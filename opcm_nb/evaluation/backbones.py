@@ -71,8 +71,8 @@ def load_weights(backbone: Backbone, weights # state dict, path or hub id
                 "a tangent model; evaluate it through tangent.linearised of its base")
         raise OpcmError(f"{source.source}: {kind}")
     model = Checkpoint("the encoder", backbone.module.state_dict())
-    seen = counterpart(model, source, backbone.only).checkpoint
-    for n in model.parameters(backbone.only): model.tensors[n].copy_(seen.read(n))
+    match = counterpart(model, source, backbone.only).checkpoint
+    for n in model.parameters(backbone.only): model.tensors[n].copy_(match.read(n))
 
 # %% ../../nbs/evaluation/02_backbones.ipynb #9c3d617a
 def _config(folder: Path, name: str = "config.json")-> dict:

@@ -189,12 +189,12 @@ _RULES = ("opcm opcm:mode=block opcm:mode=two_sided average task_arithmetic magm
 def _suite(p: Protocol, model: str, experts: str, streams: list[Stream], **settings)-> Suite:
     "The suite of a command line; a model of the protocol brings its experts"
     if not model:
-        raise ValueError("which model? give --model, one of the protocol's or a folder with "
+        raise ValueError("no model is named; give --model, one of the protocol's or a folder with "
                          "--experts")
     paths = p.models.get(model, {})
     if not (experts := experts or paths.get("experts")):
-        raise ValueError(f"experts of {model}? give their folders or hub ids with --experts, "
-                         "{task} for a task's name")
+        raise ValueError(f"no experts of {model} are named; give their folders or hub ids with "
+                         "--experts, {task} for a task's name")
     largest = max((s.group for s in streams), key=p.groups.get)
     tasks, unseen = p.group(largest), {t for s in streams for t in s.unseen}
     remainder = [t for t in p.tasks if t.name in unseen and t not in tasks]
@@ -206,7 +206,7 @@ def _suite(p: Protocol, model: str, experts: str, streams: list[Stream], **setti
     return suite
 
 def _show_cost(c: dict):
-    print(f"{c['streams']} streams; still to do: {c['arrivals']} arrivals to merge, "
+    print(f"{c['streams']} streams; still to do: {c['arrivals']} experts to merge, "
           f"{c['models']} merged models to evaluate, about {c['seconds'] / 60:.1f} minutes here")
 
 # %% ../../nbs/evaluation/14_benchmark.ipynb #22412762
@@ -217,11 +217,11 @@ def opcm_bench(model:str="", # Model of the protocol, folder, hub id or open_cli
                statistics:str="", # Files that RegMean, LOT and Fisher need, with {needs} and {task}
                group:str="", # Groups of tasks, separated by commas; all when left out
                rules:str=_RULES, # Such as 'opcm opcm:mode=block,alpha=.9 average'
-               seeds:str="42-51", # Orders
+               seeds:str="42-51", # Seeds of the task orders
                evaluate:str="seen", # final (ACC), ends (ACC, BWT), seen (curves), all (later too)
-               unseen:store_true=False, # After the last arrival, also the tasks that a group lacks
+               unseen:store_true=False, # Also evaluate, at the end, the tasks that a group lacks
                split:str="test", # test or validation
-               limit:int=None, # So many examples a task
+               limit:int=None, # Use at most so many examples a task
                data:str=None, # Folder that data sets lie in
                out:str="opcm_bench_out", # Folder for the results
                cache:str="", # Folder of what is computed once; inside out when left out

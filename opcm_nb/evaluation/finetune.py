@@ -158,7 +158,7 @@ def _write_expert(backbone: Backbone, run: _Run, out: Path, moments: bool):
 def _check_names(backbone: Backbone):
     base, weights = backbone.checkpoint, backbone.parameters()
     if missing := set(weights) - set(base.specs):
-        raise OpcmError(f"{base.source}: the encoder calls its weights otherwise than the file "
+        raise OpcmError(f"{base.source}: the encoder's names of its weights are not the file's "
                         f"({sorted(missing)[:2]}); save it again with its library")
     for n, p in weights.items():
         if p.shape != base.specs[n].shape:
@@ -226,7 +226,7 @@ def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
                   warmup:float=None, # Share of the steps
                   precision:str="auto", # float32, bfloat16, or auto: bfloat16 on a GPU
                   seed:int=0, # Of the batches
-                  limit:int=None, # So many training examples at most; the protocol's when left out
+                  limit:int=None, # Training examples to use at most; the protocol's if left out
                   start:str=None, # Weights to start at, such as a merged model; else the base's
                   tangent:store_true=False, # Fine-tune in tangent space, see `tangent`
                   cache:str=None, # Folder to keep heads in

@@ -43,7 +43,7 @@ def paired(a: Hits, b: Hits)-> tuple[float, float]:
 # %% ../../nbs/evaluation/19_paired.ipynb #6ad4d807
 def rule_hits(rows: list[dict], # of accuracy.csv
               rule: str)-> tuple[list[int], Hits]: # seeds of the orders, and what was right
-    "Which examples a rule answered right after the last arrival"
+    "Which examples a rule answered right after the last expert"
     last = {(r["seed"], r["task"]): hits_list(r["hits"], r["n"])
             for r in rows if r["rule"] == rule and r.get("hits")}
     if not last:
@@ -87,7 +87,7 @@ def paired_table(*folders: Path | str, # of results, see `run_benchmark`
                  reference: str, # rule to compare with, as it was written
                  group: str = "" # of tasks; the last one of a run when left out
                 )-> list[dict]: # rule, ACC, se, gain, gain_se, to_best, to_best_se, BWT
-    "Every rule against a rule of reference and against the best, with paired standard errors"
+    "Every rule against a reference rule and against the best, with paired standard errors"
     runs = [load_results(f, group) for f in folders]
     _same_runs(folders, runs)
     hits = _all_hits(runs)

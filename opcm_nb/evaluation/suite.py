@@ -32,8 +32,8 @@ from .zeroshot import frozen_head
 # %% ../../nbs/evaluation/11_suite.ipynb #3a230a5a
 def merged_part(base: Checkpoint, only: str, ckpt: Checkpoint)-> dict[str, Tensor]:
     "The weights that merging changes, under the base's names, in fp32"
-    seen = counterpart(base, ckpt, only).checkpoint
-    return {n: seen.read(n).float() for n in base.parameters(only)}
+    match = counterpart(base, ckpt, only).checkpoint
+    return {n: match.read(n).float() for n in base.parameters(only)}
 
 def weights_digest(weights: dict[str, Tensor])-> str:
     "Content hash of named tensors"
@@ -41,7 +41,7 @@ def weights_digest(weights: dict[str, Tensor])-> str:
 
 # %% ../../nbs/evaluation/11_suite.ipynb #515fd8c0
 def relatedness(base: dict[str, Tensor], expert: dict[str, Tensor])-> float:
-    "Cosine between all matrices of two models: near 1 for a fine-tune, near 0 for strangers"
+    "Cosine between all matrices of two models: near 1 for a fine-tune, near 0 if unrelated"
     names = [n for n, x in base.items() if x.ndim > 1]
     dot = sum(torch.dot(base[n].flatten(), expert[n].flatten()).item() for n in names)
     norms = [sum(sum_squares(m[n]) for n in names)**.5 for m in (base, expert)]
@@ -176,7 +176,7 @@ def gates(self:Suite, force: bool = False # go on with experts that are no bette
     for task, expert in self.experts.items():
         weights, digest = self.expert_weights(task)
         if (cos := relatedness(self.base, weights)) < .2:
-            raise OpcmError(f"{expert.source}: its weights are strangers to the base's (cosine "
+            raise OpcmError(f"{expert.source}: its weights are unrelated to the base's (cosine "
                             f"{cos:.2f}); it was fine-tuned from another base")
         rows.append(self._row("expert", task, weights, digest))
     weak = [f"{e['task']} ({e['accuracy']:.1%}, base {b['accuracy']:.1%})"

@@ -97,11 +97,11 @@ def candidates(space, # of a state
 
 # %% ../../nbs/evaluation/20_tune.ipynb #046ae9b5
 def chosen_tasks(protocol: Protocol, arrivals: list[str], names: str = "")-> list[Task]:
-    "The tasks that are named, or those that arrivals are named after"
+    "The tasks that are listed, or those whose names merged experts have"
     if names: return [protocol.task(n.strip()) for n in dict.fromkeys(names.split(","))]
     tasks = [t for t in protocol.tasks if t.name in arrivals]
     if not tasks:
-        raise ValueError(f"no arrival ({', '.join(arrivals)}) has the name of a task of "
+        raise ValueError(f"no merged expert ({', '.join(arrivals)}) has the name of a task of "
                          f"{protocol.name} ({', '.join(t.name for t in protocol.tasks)}); name the "
                          "tasks (--tasks)")
     return tasks
@@ -186,8 +186,8 @@ def show_tuned(record: dict)-> str: # as `opcm_tune` keeps it
                  "(the state's own)")
             for r in sorted(record["candidates"], key=lambda r: -r["accuracy"])]
     sizes = ", ".join(f"{task} ({n})" for task, n in record["examples"].items())
-    strangers = [name for name in record["arrivals"] if name not in record["examples"]]
-    about = f"arrivals without a task here: {', '.join(strangers)}\n" if strangers else ""
+    untested = [name for name in record["arrivals"] if name not in record["examples"]]
+    about = f"merged experts without a task here: {', '.join(untested)}\n" if untested else ""
     return (f"{sizes}: {record['split']} examples\n{about}\n{text_table(rows)}\n\n"
             f"best         {record['best']}\nrecommended  {record['recommended']}, the simplest "
             f"within one paired standard error of the best\n{record['command']}")
@@ -197,10 +197,10 @@ def show_tuned(record: dict)-> str: # as `opcm_tune` keeps it
 def opcm_tune(state:str, # State folder
               protocol:str="clip20", # clip20, text11, images20, or a JSON file
               data:str=None, # Folder that data sets lie in
-              rules:str="", # Such as 'average task_arithmetic:scale=.5'; all it can when left out
-              tasks:str="", # Of the protocol, with commas; those named as arrivals if left out
+              rules:str="", # Such as 'average task_arithmetic:scale=.5'; all if left out
+              tasks:str="", # Of the protocol, with commas; those with an expert's name if left out
               split:str="validation", # validation, or train; never test
-              limit:int=None, # So many examples a task
+              limit:int=None, # Use at most so many examples a task
               base:str=None, # Where the base is now, if it moved
               device:str="cpu", # cpu or cuda
               max_memory:str=None, # To merge in, such as 2GB; half of what is free if left out

@@ -46,7 +46,7 @@ def whole_modules(manifest: dict)-> dict[str, str]: # as adapters call it -> beg
 # %% ../../nbs/merging/22_adapter_outputs.ipynb #d7ccfebf
 def whole_tensors(space: Adapters, modules: dict[str, str], # as adapters call them -> in the base
                   rule: Rule, scale: float)-> dict[str, Tensor]:
-    "All tensors of modules that an exported adapter holds whole, as adapters call them"
+    "All tensors of modules that an exported adapter holds whole, by the adapters' names"
     base, layers = space.base, space.changes(rule)
     def merged(n, x):
         if n not in layers: return x

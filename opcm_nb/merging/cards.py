@@ -28,7 +28,7 @@ CARD_KEYS = ("license", "license_name", "license_link", "datasets", "language", 
 LONGEST = 1 << 20 # bytes of a card that is read
 
 def read_card(folder: Path | None)-> dict: # of `CARD_KEYS`, those that it has
-    "What the card of a model says of its licence and its data"
+    "Licence and data from the card of a model"
     path = Path(folder) / "README.md" if folder else None
     if path is None or not path.is_file() or path.stat().st_size > LONGEST: return {}
     try: data = metadata_load(path)
@@ -49,16 +49,16 @@ def hub_id(source: str, revision: str | None = None)-> str: # empty where there 
     named = revision or (HUB_ID.fullmatch(source) and not Path(source).expanduser().exists())
     return source.partition("@")[0] if named else ""
 
-def public_name(record: dict)-> str: # of a base or an arrival: source, revision
-    "A model as a stranger may read it: hub id and commit, or the name of its folder"
+def public_name(record: dict)-> str: # of a base or an expert: source, revision
+    "A model without private paths: hub id and commit, or the name of its folder"
     source, revision = record["source"], record.get("revision")
     name = record.get("hub") or hub_id(source, revision)
     if name: return f"{name}@{revision}" if revision else name
     return source if source.startswith("open_clip:") else Path(source).name
 
 # %% ../../nbs/merging/13_cards.ipynb #70700614
-def library(base: Checkpoint | None)-> str | None: # none where nothing tells
-    "The library that loads a base, as hubs call it"
+def library(base: Checkpoint | None)-> str | None: # None if unknown
+    "The library that loads a base, by its name on the hub"
     module = getattr(base, "module", None)
     folder = getattr(base, "folder", None) or Path("nowhere")
     config = read_json(folder / "config.json", {})
@@ -110,7 +110,7 @@ def rule_text(rule: dict)-> str: # of a manifest: name, settings
     return f"{rule['name']}:{','.join(f'{k}={v}' for k, v in rule['settings'].items())}".strip(":")
 
 def command_line(*words, **options)-> str:
-    "A command as it is typed; options that say nothing are left out"
+    "A command as it is typed; empty options are left out"
     options = {k: v for k, v in options.items() if v is not None and v is not False and v != ""}
     pairs = [[f"--{k}"] if v is True else [f"--{k}", str(v)] for k, v in options.items()]
     return shlex.join([*map(str, words), *sum(pairs, [])])
@@ -130,7 +130,7 @@ def create_line(manifest: dict)-> str:
                         rule=rule_text(manifest["rule"]), dtype=dtype, **words)
 
 def add_line(record: dict, force: bool)-> str:
-    "The command that an expert came in with"
+    "The command that added an expert"
     start, weight = record.get("start"), record.get("weight")
     source = public_name(dict(source=record["name"]) | record)
     return command_line("opcm_add", "state", source, name=record["name"],
@@ -149,8 +149,8 @@ def recipe(manifest: dict, options: dict)-> list[str]: # options of the export
 
 # %% ../../nbs/merging/13_cards.ipynb #e2ea63c8
 def arrival_table(arrivals: list[dict])-> str:
-    "What came in, a row an expert; a column only where there is something to say"
-    columns = {"arrival": range(1, len(arrivals) + 1),
+    "The experts, a row each; a column only where it has entries"
+    columns = {"step": range(1, len(arrivals) + 1),
                "expert": [" ".join(a["name"].split()).replace("|", r"\|") for a in arrivals],
                "from": [a.get("hub", "") for a in arrivals],
                "weight": [f"{a['weight']:g}" if "weight" in a else "" for a in arrivals],
@@ -159,14 +159,14 @@ def arrival_table(arrivals: list[dict])-> str:
                "content hash": [f"`{a['hash'][:16]}`" for a in arrivals]}
     if "weight" in {k for a in arrivals for k in a}:
         columns["weight"] = [x or "1" for x in columns["weight"]]
-    always = ("arrival", "expert", "norm of its task vector", "content hash")
+    always = ("step", "expert", "norm of its task vector", "content hash")
     columns = {k: v for k, v in columns.items() if k in always or any(v)}
     rows = [f"| {' | '.join(map(str, row))} |" for row in zip(*columns.values())]
     return "\n".join([f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *rows])
 
 # %% ../../nbs/merging/13_cards.ipynb #b25d68e7
 def base_line(manifest: dict, base: Checkpoint | None, options: dict = {})-> str:
-    "Which base, how to know it again, under which licence, and what of it is as it was"
+    "The base, its hash and licence, and what of it was not merged"
     source = manifest["base"]
     digest = f", content hash `{source['hash'][:16]}`" if source["hash"] else ""
     terms = read_card(getattr(base, "folder", None)).get("license")
@@ -190,7 +190,7 @@ def model_card(manifest: dict, # of the state that is exported
                base: Checkpoint | None = None, # its folder may have a card
                options: dict = {}, # of the export: rule, scale, preserve, dtype, rank and so on
               )-> str:
-    "README.md of an export: base, arrivals with hashes, rule, settings, versions, recipe"
+    "README.md of an export: base, experts with hashes, rule, settings, versions, recipe"
     rule = options.get("rule", manifest["rule"])
     commands = "\n".join(recipe(manifest, options))
     return f"""{front_matter(manifest, base, "rank" in options)}

@@ -12,7 +12,7 @@ from ..checkpoints.companions import head_prefixes, labels
 
 # %% ../../nbs/merging/05_heads.ipynb #33aaf9dd
 def about_heads(base: Checkpoint, only: str, exclude: str)-> dict:
-    "Prefixes of a head that is merged, for the manifest; said aloud"
+    "Prefixes of a head that is merged, for the manifest; with a note"
     merged, config = base.parameters(only, exclude), base.config
     heads = [p for p in head_prefixes(merged, config) if any(n.startswith(p) for n in merged)]
     if not heads: return {}
@@ -24,8 +24,8 @@ def about_heads(base: Checkpoint, only: str, exclude: str)-> dict:
 
 # %% ../../nbs/merging/05_heads.ipynb #7aefa582
 def other_labels(manifest: dict, # of the state
-                 expert: Checkpoint)-> str: # empty when they are the same, or nobody knows
-    "How the classes of an expert's head differ from those of the experts before; said aloud"
+                 expert: Checkpoint)-> str: # empty when they are the same or unknown
+    "How the classes of an expert's head differ from those of the experts before; with a note"
     classes = labels(expert.config)
     if not manifest.get("heads") or not classes: return ""
     records = reversed(manifest["arrivals"])
@@ -33,7 +33,7 @@ def other_labels(manifest: dict, # of the state
     if not before or before == classes: return ""
     first = lambda names: ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     parts = ",".join(manifest["heads"])
-    text = (f"its head ({parts}) answers {first(classes)}, the one merged so far {first(before)}: "
+    text = (f"its head ({parts}) predicts {first(classes)}, the one merged so far {first(before)}: "
             f"different tasks in one head; keep heads apart in a state with exclude={parts!r} "
             f"(--exclude {parts})")
     note(f"{expert.source}: {text}")

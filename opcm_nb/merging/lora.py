@@ -47,7 +47,7 @@ class Adapters:
 
     @cached_property
     def base(self)-> Checkpoint:
-        "The base, opened when somebody asks for it"
+        "The base, opened when it is first needed"
         return open_checkpoint(self.place or recorded(self.state.manifest["base"]["source"]))
 
     totals = property(lambda self: Totals(**self.state.manifest["totals"]))
@@ -143,7 +143,7 @@ def expert(self:Adapters, source, statistics=None, start=None)-> AdapterExpert:
 @patch
 def steps(self:Adapters, expert: AdapterExpert, layer: Layer, rows: slice, report: LayerReport
          )-> Iterator[tuple[Layer, dict, Tensor | None]]: # kept in the new bases; tau [1, K, L]
-    "What the rule is handed of a site: its task vector, none where the adapter says nothing"
+    "What the rule is handed of a site: its task vector, None where the adapter has none"
     kept, brings = self.kept(layer), layer.name in expert.sites
     tau = self.task_vector(expert, layer, kept, report) if brings else None
     yield layer, kept, tau
@@ -180,19 +180,19 @@ def facts(self:Adapters, expert: AdapterExpert, reports: list[LayerReport]
 # %% ../../nbs/merging/17_lora.ipynb #d5be084f
 @patch
 def parts(self:Adapters, site: str)-> list[Layer]:
-    "A parameter as adapters call it: one layer, or those of its maps"
+    "A parameter by the adapters' name: one layer, or those of its maps"
     return [layer for layer in self.layers if layer.name.split("/")[0] == site]
 
 @patch
 def whole(self:Adapters, site: str)-> tuple[Layer, int]:
-    "A parameter as adapters call it, or one matrix of a stack; how many are stacked"
+    "A parameter by the adapters' name, or one matrix of a stack; how many are stacked"
     record = dict(self.state.manifest["wholes"][site])
     stacked = record.pop("stacked")
     return recorded_role(site, record), stacked
 
 @patch
 def sites(self:Adapters)-> list[str]:
-    "The parameters that adapters change, as they call them"
+    "The parameters that adapters change, by the adapters' names"
     return list(dict.fromkeys(key.split("/")[0] for key in self.state.manifest["sites"]))
 
 # %% ../../nbs/merging/17_lora.ipynb #6807e68c
@@ -209,7 +209,7 @@ def part_factors(self:Adapters, site: str, rule: Rule | None = None)-> list[tupl
 @patch
 def factors(self:Adapters, site: str, rule: Rule | None = None
            )-> tuple[Tensor, Tensor]: # [m, R], [R, n]
-    "The merged task vector of a parameter as adapters call it, as two factors"
+    "The merged task vector of a parameter, by the adapters' name, as two factors"
     return join_factors(self.whole(site)[0], self.part_factors(site, rule))
 
 # %% ../../nbs/merging/17_lora.ipynb #6e49a069

@@ -61,7 +61,7 @@ def read_manifest(folder: Path)-> dict:
 
 # %% ../../nbs/merging/01_manifest.ipynb #d9fd675e
 def is_empty(path: Path)-> bool:
-    "Whether a place is a state and nothing else, and no expert has come to it"
+    "Whether a place is a state and nothing else, to which no expert was added"
     try: manifest = read_manifest(path)
     except OpcmError: return False
     names = ("manifest.json", "lock", "gen-", "parts")

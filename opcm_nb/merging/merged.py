@@ -112,7 +112,7 @@ def piece(self:MergedModel, name: str, layer: Layer | None, rows: slice
 # %% ../../nbs/merging/20_merged.ipynb #43680d38
 @patch
 def note_length(self:MergedModel):
-    "Say when the merged change is absurdly long"
+    "A note when the merged change is absurdly long"
     length, total = math.fsum(self.squares)**.5, self.space.totals.sum_norm * abs(self.scale)
     if length > 10 * total > 0:
         note(f"the merged change is {length / total:.0e} times as long as all task vectors "
@@ -182,13 +182,13 @@ def check_destination(self:MergedModel, out: Path, overwrite: bool = False):
     check_destination(out, overwrite, [path for path in files if path and path.exists()])
     if manifest.get("tangent") and out.suffix in FILES:
         raise OpcmError(f"{out}: a tangent model is evaluated as one, which a single file cannot "
-                        "say; export to a folder")
+                        "record; export to a folder")
 
 @patch
 def write(self:MergedModel, out: Path, overwrite: bool = False, max_shard_size: str = "5GB",
           progress: bool = False,
-          tokenizer_from=None, # arrival, folder or hub id; the base's when left out
-          head: str = "", vocabulary: str = "" # arrivals whose head, whose words it gets
+          tokenizer_from=None, # expert, folder or hub id; the base's when left out
+          head: str = "", vocabulary: str = "" # experts whose head, whose tokens it gets
          )-> Path: # where it was written
     "Write the merged model in the layout of the base, with a card"
     self.check_destination(out, overwrite)

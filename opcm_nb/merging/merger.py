@@ -85,13 +85,13 @@ def fold(self:ContinualMerger, expert, step: str, # the rule's: add or remove
 @patch
 @guarded
 def add(self:ContinualMerger, expert, # path, hub id, adapter, state dict or module
-        name: str | None = None, # of the arrival; from the source when left out
-        force: bool = False, # accept content that is already in
+        name: str | None = None, # of the expert; from the source when left out
+        force: bool = False, # accept content that is already in the state
         progress: bool = False, # show a bar
         statistics=None, # for rules that need them: path or dict, see `statistics`
         start=None, # the model that its fine-tuning started at; the base when left out
         weight: float = 1. # beside the other experts, see `Rule.weighted`
-       )-> dict: # the arrival's record
+       )-> dict: # the expert's record
     "Fold one expert in and commit"
     self.space.check_budget()
     weight = records.checked_weight(weight)
@@ -115,7 +115,7 @@ def remove(self:ContinualMerger, expert, # as it was added
            statistics=None, # as they were added
            start=None, # as it was added
            certificate=None, # file to write about it, see `records.certificate`
-          )-> dict: # the arrival's record
+          )-> dict: # the expert's record
     "Fold one expert out again and commit"
     records.check_removable(self.rule)
     self.space.check_budget()
@@ -172,7 +172,7 @@ def open(cls:ContinualMerger, state, # a state folder, or another place that hol
          wait: bool = False, # for another process that writes, instead of refusing
          workers: Threads | None = None, # who works; the cores of this machine when left out
         )-> "ContinualMerger": # as it was committed
-    "Continue a stream at its last committed arrival"
+    "Continue a stream after its last committed expert"
     if isinstance(state, (str, Path)): state = StateFolder.open(state, wait)
     rule = recorded_rule(state, rule)
     budget = Budget(max_memory, workers.parts if workers else 1)
@@ -181,12 +181,12 @@ def open(cls:ContinualMerger, state, # a state folder, or another place that hol
 # %% ../../nbs/merging/26_merger.ipynb #4498d666
 @patch
 def trace(self:ContinualMerger)-> list[dict]:
-    "Norms and lambda after each arrival"
+    "Norms and OPCM's lambda after each expert"
     return arrival_trace(self.state.manifest)
 
 # %% ../../nbs/merging/26_merger.ipynb #33695084
 def merge(base, # state dict, module or path
-          experts: list, # the same kinds, in order of arrival
+          experts: list, # the same kinds, in the order of merging
           rule: str | Rule = "opcm", # see `rules.registry`
           force: bool = False, # accept the same content twice
           **settings # of `ContinualMerger.create` and of the rule

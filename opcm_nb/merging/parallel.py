@@ -41,7 +41,7 @@ class Budget:
 
     @contextmanager
     def claim(self, size: float):
-        "Wait until there is room; what needs more than the limit gets all of it, alone"
+        "Wait until so much is free; what needs more than the limit gets all of it, alone"
         size = min(size, self.limit)
         with self.freed:
             self.freed.wait_for(lambda: self.used + size <= self.limit)

@@ -41,7 +41,7 @@ def read_part(folder: Path, digest: str)-> dict[str, Tensor]:
     raise OpcmError(f"{path}: not as it was written; restore the folder from a copy")
 
 def sweep_parts(folder: Path, arrivals: list[dict]): # records of the manifest
-    "Delete what was never committed, or belonged to an expert that has left"
+    "Delete what was never committed, or belonged to an expert that was removed"
     named = {record["part"]["hash"] for record in arrivals if "part" in record}
     for file in folder.glob("*"):
         if file.stem not in named or file.suffix != ".safetensors": file.unlink()

@@ -52,7 +52,7 @@ class StateFolder:
         if path.is_file() or occupied(path):
             check_replaceable(path, overwrite)
             with cls.open(path).lock():                       # never what is no state
-                check_replaceable(path, overwrite)            # somebody may have added to it
+                check_replaceable(path, overwrite)            # another process may have added to it
                 shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
         manifest = dict(format="opcm_nb state", version=VERSION, **manifest,

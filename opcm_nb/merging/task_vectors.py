@@ -35,7 +35,7 @@ def starts_elsewhere(space, expert: Expert, layer: Layer)-> bool:
 
 def task_vectors(space, # as `weights` has it
                  expert: Expert, layer: Layer, rows: slice = slice(None),
-                 report: LayerReport | None = None # is told what was read
+                 report: LayerReport | None = None # collects hashes and norms
                 )-> list[Tensor]: # of `layer.blocks`
     "What an expert learned of a layer, or of a piece of one, block by block"
     name = layer.name

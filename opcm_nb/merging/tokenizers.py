@@ -14,7 +14,7 @@ from ..checkpoints.companions import read_json, section, tokenizer_files
 from ..checkpoints.repositories import HUB_ID, hub_folder
 
 # %% ../../nbs/merging/14_tokenizers.ipynb #a3d03c68
-def vocabulary_size(folder: Path)-> int: # 0 where no file says it
+def vocabulary_size(folder: Path)-> int: # 0 if no file has it
     "How many rows an embedding needs for a tokenizer"
     whole = read_json(folder / "tokenizer.json", {})
     vocabulary = section(whole, "model").get("vocab") or read_json(folder / "vocab.json", {})
@@ -35,7 +35,7 @@ def embedding_rows(base: Checkpoint)-> int: # 0 where its configuration does not
     return size if isinstance(size, int) else 0
 
 # %% ../../nbs/merging/14_tokenizers.ipynb #8357d5d1
-def tokenizer_folder(manifest: dict, base: Checkpoint, source: str | Path # arrival, path or hub id
+def tokenizer_folder(manifest: dict, base: Checkpoint, source: str | Path # expert, path or hub id
                     )-> Path:
     "The folder that a tokenizer is taken from, refused when the model has no rows for it"
     arrival = next((a for a in manifest["arrivals"] if a["name"] == str(source)), None)

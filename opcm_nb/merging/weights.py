@@ -163,7 +163,7 @@ def expert(self:Weights, source, statistics=None, start=None)-> Expert:
 # %% ../../nbs/merging/12_weights.ipynb #6c57f0ec
 @patch
 def steps(self:Weights, expert: Expert, piece: Layer, rows: slice = slice(None),
-          report: LayerReport | None = None # is told what was read
+          report: LayerReport | None = None # collects hashes and norms
          )-> Iterator[tuple[Layer, dict[str, Tensor], Tensor]]: # block, what is kept of it, tau
     "What a rule is handed of a piece, block by block"
     slots = self.slot_rows(piece, rows)
@@ -173,7 +173,7 @@ def steps(self:Weights, expert: Expert, piece: Layer, rows: slice = slice(None),
 # %% ../../nbs/merging/12_weights.ipynb #4c77af18
 @patch
 def measure(self:Weights, expert: Expert)-> dict:
-    "What the rule must know of the whole model before the first layer"
+    "What the rule needs of the whole model before the first layer"
     layers = [layer for layer in self.layers if not layer.statistic]
     if self.equaliser: expert.norm = length(self, expert)
     def stream():

@@ -95,13 +95,13 @@ def larger_half(tau: Tensor, # [p, m, n]
 
 @dataclass
 class Tact(ActMat):
-    "ACTMat with covariances from the larger entries of each task vector"
+    "ACTMat with covariances from the larger entries (code of arXiv 2604.01329: merge_tact)"
     name = "tact"
     keeps = {"S": "sum of task vectors", "J": "sum of trim(T)' trim(T)",
              "K": "sum of T trim(T)' trim(T)",
              "unit": "what J and K measure task vectors in"}
     decides = ("share",)
-    reference = "TACT"
+    reference = "code of arXiv 2604.01329: github.com/marawangamal/actmat, merge_tact"
     bounds = ActMat.bounds | dict(share="(0, 1]")
     share: float = .5 # of entries that make the covariance
 

@@ -18,12 +18,12 @@ from .opcm import OPCM
 
 # %% ../../nbs/rules/18_importance.ipynb #840f8513
 def importance_step(M: Tensor, F: Tensor, # merged delta and its importance, of any one shape
-                    T: Tensor, G: Tensor, # the newcomer's
-                    rate: float, # of the newcomer, 0 to 1
+                    T: Tensor, G: Tensor, # the new expert's
+                    rate: float, # of the new expert, 0 to 1
                     eps: float)-> tuple[Tensor, Tensor]: # merged delta, importance
-    "One arrival of importance-weighted merging (arXiv 2509.23592)"
+    "One merge step of importance-weighted merging (arXiv 2509.23592)"
     old, new = (1 - rate) * (F + eps), rate * (G + eps)
-    share = torch.where(old + new > 0, new / (old + new), rate)     # of the newcomer
+    share = torch.where(old + new > 0, new / (old + new), rate)     # of the new expert
     return M + share * (T - M), (1 - rate) * F + rate * G
 
 # %% ../../nbs/rules/18_importance.ipynb #46bbea24
@@ -38,7 +38,7 @@ class Importance(Recursion):
     needs = "fisher"
     reference = "arXiv 2509.23592"
     bounds = dict(rate="[0, 1]", eps="[0, inf)")
-    rate: float = .4 # weight of the newcomer
+    rate: float = .4 # weight of the new expert
     eps: float = 1e-10 # importance below it is noise
 
     def add(self, kept, tau, linear, measured):

@@ -24,7 +24,7 @@ class MagMax(Rule):
     scale: float = .5
 
     def add(self, kept, tau, linear, measured):
-        "Replace the entries that the newcomer exceeds"
+        "Replace the entries that the new task vector exceeds"
         M = kept["M"]
         torch.where((tau.abs() > M.abs()) | ((tau == -M) & (tau > 0)), tau, M, out=M)
 

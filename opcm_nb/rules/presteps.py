@@ -62,7 +62,7 @@ class Equalise:
         return tau / norm if norm else tau
 
     def totals(self, totals: Totals)-> Totals:
-        "What a rule is told of the lengths: all are one"
+        "The totals that a rule gets: all lengths are one"
         return replace(totals, sum_norm=totals.weight)
 
     def restored(self, delta: Tensor, totals: Totals)-> Tensor:

@@ -54,7 +54,7 @@ class Projection(NamedTuple):
     rank: int      # protected rank r
     full_rank: int # numerical rank q of the merged task vector; 0 while nothing is merged
 
-def project(T: Tensor, # [m, n] task vector of the newcomer, fp32 or fp64
+def project(T: Tensor, # [m, n] task vector of the new expert, fp32 or fp64
             A: Tensor, # [m, n] merged so far (any positive multiple), same dtype and device
             alpha: float = .5, # share of the singular-value sum of `A` to protect, 0 to 1
             mode: str = "block_diag", # `block`, `block_diag` or `two_sided`
@@ -65,7 +65,7 @@ def project(T: Tensor, # [m, n] task vector of the newcomer, fp32 or fp64
     if T.shape != A.shape or T.dtype != A.dtype or T.dtype not in RANK_TOL:
         raise ValueError("need two fp32 or fp64 matrices of one shape, got "
                          f"{T.dtype} {tuple(T.shape)} and {A.dtype} {tuple(A.shape)}")
-    if not A.any(): return Projection(T.clone(), 0, 0)    # first arrival, frozen layer
+    if not A.any(): return Projection(T.clone(), 0, 0)    # first expert, frozen layer
     (T, unit), (A, _) = scaled(T), scaled(A)
     flip = T.shape[0] > T.shape[1]
     R, r, q = _removed(T.mT, A.mT, alpha, mode) if flip else _removed(T, A, alpha, mode)

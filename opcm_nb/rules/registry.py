@@ -104,7 +104,7 @@ DECISION = [ # question, rule, why
     ("Must an expert be able to leave again?", "output_gram",
      "a sum, so removal is exact; kronecker:experts=20 where there are never more than 20"),
     ("Must the state be no larger than one model?", "opcm",
-     "one computed length, good after every arrival; dop is slower and often better"),
+     "one computed length, good after every merge step; dop is slower and often better"),
     ("Are there more than a hundred experts?", "swudi_a",
      "sums again; kronecker and tsv_m give each a share of a layer's directions"),
     ("Are there held-out examples of the tasks?", "best, then opcm_tune",

@@ -37,7 +37,7 @@ class TiesPublished(Recursion):
     density: float = .2 # share of entries kept by the trim
 
     def measure(self, stream):
-        "Trim thresholds of the newcomer and of the merged delta, over the whole model"
+        "Trim thresholds of the new task vector and of the merged delta, over the whole model"
         return dict(tau=magnitude_threshold(lambda: (tau for tau, _ in stream()), self.density),
                     merged=magnitude_threshold(lambda: (k["M"] for _, k in stream()), self.density))
 
@@ -74,7 +74,7 @@ class Ties(AdditiveRule):
         return {"P": (stack, dtype), "N": (stack, dtype)} | counts
 
     def measure(self, stream):
-        "Trim threshold of the newcomer over the whole model"
+        "Trim threshold of the new task vector over the whole model"
         return dict(tau=magnitude_threshold(lambda: (tau for tau, _ in stream()), self.density))
 
     def terms(self, tau, linear, measured):

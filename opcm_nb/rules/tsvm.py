@@ -38,7 +38,7 @@ def settle(kept: dict[str, Tensor], # slot: [..., k] of one matrix, changed
            new: dict[str, Tensor], # slot: [..., r] of one expert more
            q: int # columns of a place, at least 1
           ):
-    "The q leading columns of a newcomer, in the first empty place"
+    "The q leading columns of a new expert, in the first empty place"
     k = len(kept["s"])
     places = [i for i in range(0, k - q + 1, q) if not kept["s"][i:i + q].any()]
     if not places:
@@ -49,12 +49,12 @@ def settle(kept: dict[str, Tensor], # slot: [..., k] of one matrix, changed
         kept[slot][..., places[0]:places[0] + x.shape[-1]] = x
 
 def clear(kept: dict[str, Tensor], # changed
-          new: dict[str, Tensor], # of the expert that leaves
+          new: dict[str, Tensor], # of the expert to remove
           q: int):
-    "Empty the place whose truncated task vector is the leaver's"
+    "Empty the place that holds this expert's truncated task vector"
     u, v = new["U"][:, :q], new["V"][:, :q]
     places = [slice(i, i + q) for i in range(0, len(kept["s"]) - q + 1, q)]
-    def distance(place): # from the leaver, squared, up to a constant
+    def distance(place): # from the removed expert, squared, up to a constant
         s, pairs = kept["s"][place], kept["U"][:, place].mT @ u * (kept["V"][:, place].mT @ v)
         return s.square().sum() - 2 * s @ pairs @ new["s"][:q]
     place = min(places, key=distance)
@@ -105,7 +105,7 @@ def _matrices(kept: dict[str, Tensor])-> list[dict[str, Tensor]]: # [p, ...] -> 
 
 @patch
 def add(self:TsvM, kept, tau, linear, measured):
-    "Cut every task to its new share of directions and append the newcomer's"
+    "Cut every task to its new share of directions and append the new expert's"
     if not linear: kept["S"] += tau
     for matrix, T in zip(_matrices(kept), tau) if linear else ():
         new = self.columns(T)
@@ -116,7 +116,7 @@ def add(self:TsvM, kept, tau, linear, measured):
 
 @patch
 def remove(self:TsvM, kept, tau, linear, measured):
-    "Empty the leaver's place"
+    "Empty the expert's place"
     if not linear: kept["S"] -= tau
     for matrix, T in zip(_matrices(kept), tau) if linear else ():
         clear(matrix, self.columns(T), self.share(len(matrix["s"]), 0))
@@ -131,7 +131,7 @@ def solve(self:TsvM, kept, linear, totals):
 
 @patch
 def sums(self:TsvM, kept):
-    "Truncated task vectors, summed, and their squares: which place an expert has says nothing"
+    "Truncated task vectors, summed, and their squares: the places of experts do not matter"
     if "U" not in kept: return kept
     U, V = kept["U"], kept["V"]
     s = kept["s"][:, None]

@@ -121,7 +121,7 @@ def gains(rule, # a `SwudiA`
 class SwudiA(GramRule):
     "WUDI's gradient flow in closed form, filtered: seconds instead of an optimisation"
     name = "swudi_a"
-    reference = "arXiv 2503.08099; gradient flow in closed form"
+    reference = "arXiv 2503.08099; closed form: github.com/WalkerWorldPeace/MLLMerging"
     bounds = dict(step="(0, inf]")
     choices = GramRule.choices | dict(
         rank=("participation", "gavish_donoho", "full"), start=("sum", "mean"),
