@@ -61,7 +61,7 @@ def rule_style(rule: str # a name, alone or with settings; base; own experts
 
 # %% ../../nbs/basics/03_figures.ipynb #85c5b2eb
 @styled
-def heat_map(grid, # rows x columns of numbers; nan stays empty
+def heat_map(grid, # rows x columns of numbers; nan is grey
              rows: list[str], columns: list[str], label: str, # names, and what the colour means
              digits: int | None = None, # decimals to write into the cells
              **kw): # of `imshow`
@@ -72,6 +72,7 @@ def heat_map(grid, # rows x columns of numbers; nan stays empty
     size = (min(6.5, max(4., 2.5 + .34 * len(columns))), max(2.4, 1.2 + .26 * min(len(rows), 40)))
     fig, ax = plt.subplots(figsize=size)
     image = ax.imshow(grid, aspect="auto", **kw)
+    ax.set_facecolor("#eeeeee")                            # no number is not zero
     ax.set_xticks(range(0, len(columns), across), map(plain, columns[::across]),
                   rotation=45, ha="right", fontsize=8)
     ax.set_yticks(range(0, len(rows), down), map(plain, rows[::down]), fontsize=8)

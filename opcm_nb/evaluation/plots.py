@@ -99,6 +99,15 @@ def final_accuracy(rows: list[dict], column: str = "task" # or "seed"
         if r["t"] == last: rules[r["rule"]][r[column]].append(r["accuracy"])
     return {rule: {k: mean(v) for k, v in values.items()} for rule, values in rules.items()}
 
+# %% ../../nbs/evaluation/15_plots.ipynb #7a0e72d6
+def _bounds(ax, tasks: list[str], single: list[dict]):
+    "A line for base and own expert in the row of each task"
+    rows = range(len(tasks))
+    for model, name in (("base", "base"), ("expert", "own experts")):
+        accuracy = {r["task"]: 100 * r["accuracy"] for r in single if r["model"] == model}
+        ax.vlines([accuracy[t] for t in tasks], [y - .4 for y in rows], [y + .4 for y in rows],
+                  color=rule_style(name)["color"], lw=2, label=name)
+
 @styled
 def plot_tasks(rows: list[dict], single: list[dict], # of accuracy.csv and single.csv
                rules: tuple[str, ...] = ("opcm", "average")):
@@ -108,17 +117,13 @@ def plot_tasks(rows: list[dict], single: list[dict], # of accuracy.csv and singl
         raise OpcmError(f"no rule {bad[0]} in these results; there are {', '.join(final)}")
     tasks = [r["task"] for r in single if r["model"] == "base"]
     fig, ax = plt.subplots(figsize=(6.5, 1.2 + .36 * len(tasks)))
-    for model, name in (("base", "base"), ("expert", "own experts")):
-        accuracy = {r["task"]: 100 * r["accuracy"] for r in single if r["model"] == model}
-        ax.vlines([accuracy[t] for t in tasks], [y - .4 for y in range(len(tasks))],
-                  [y + .4 for y in range(len(tasks))], color=rule_style(name)["color"], lw=2,
-                  label=name)
+    _bounds(ax, tasks, single)
     for i, rule in enumerate(rules):
         ax.plot([100 * final[rule][t] for t in tasks],
                 [y + .5 * (i + .5) / k - .25 for y in range(len(tasks))],
                 **_look(rule, ls="", ms=6))
     ax.set_yticks(range(len(tasks)), tasks)
-    ax.set(xlabel="accuracy (%)", xlim=(0, 102), ylim=(len(tasks) - .4, -.6))
+    ax.set(xlabel="accuracy (%)", ylim=(len(tasks) - .4, -.6))
     ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(.4, 1))
     return fig
 
