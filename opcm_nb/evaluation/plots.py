@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TABLES', 'STREAM_TABLES', 'load_results', 'together', 'gathered', 'curves', 'plot_curves', 'final_accuracy',
            'plot_tasks', 'plot_forgetting', 'plot_orders', 'plot_cosines', 'plot_lambda', 'alpha_means', 'plot_alpha',
-           'merged_lengths', 'metric_table']
+           'merged_lengths', 'sampling_error', 'metric_table']
 
 # %% ../../nbs/evaluation/15_plots.ipynb #d52645c8
 import json
@@ -226,10 +226,23 @@ def merged_lengths(run: dict # as `load_results` gives it
     return lengths
 
 # %% ../../nbs/evaluation/15_plots.ipynb #95a8ec26
+def sampling_error(rows: list[dict] # of accuracy.csv
+                  )-> dict[str, float]: # rule -> standard error of its ACC
+    "How far the last ACC of each rule may be off because its test sets are samples"
+    final = final_accuracy(rows)
+    n = {r["task"]: r["n"] for r in rows}
+    variance = lambda p, n: p * (1 - p) / n
+    return {rule: sum(variance(p, n[t]) for t, p in tasks.items())**.5 / len(tasks)
+            for rule, tasks in final.items()}
+
 def metric_table(summary: list[dict], metrics: tuple[str, ...] = (
-                     "ACC", "BWT", "BWT_fusionbench", "forgetting"))-> list[dict]:
-    "Mean and standard deviation of some numbers, and the worst ACC, in percent; a row a rule"
+                     "ACC", "BWT", "BWT_fusionbench", "forgetting"),
+                 errors: dict[str, float] = {} # of `sampling_error`, to stand beside
+                )-> list[dict]:
+    "Mean and spread over orders of some numbers, and the worst ACC, in percent; a row a rule"
     rules = defaultdict(dict)
     for r in summary: rules[r["rule"]][r["metric"]] = r
-    return [dict(rule=rule) | {m: percent(row[m]) for m in metrics if m in row}
-            | {"worst ACC": f"{100 * row['ACC']['worst']:.1f}"} for rule, row in rules.items()]
+    error = lambda rule: {"s.e.": f"{100 * errors[rule]:.1f}"} if rule in errors else {}
+    return [dict(rule=rule) | {f"{m} ± orders": percent(row[m]) for m in metrics if m in row}
+            | {"worst ACC": f"{100 * row['ACC']['worst']:.1f}"} | error(rule)
+            for rule, row in rules.items()]
