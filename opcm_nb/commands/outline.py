@@ -13,11 +13,13 @@ from pathlib import Path
 from fastcore import xml
 
 from ..basics.disk import OpcmError
+from ..basics.figures import COLORS
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.loading import open_checkpoint
 
 # %% ../../nbs/commands/06_outline.ipynb #ef63c776
-FATES = {"projected": "#4477aa", "averaged": "#99bbdd", "left alone": "#bbbbbb", "tied": "#ddaa33"}
+FATES = {"projected": COLORS["opcm"], "averaged": COLORS["opcm:mode=block"],
+         "left alone": "#bbbbbb", "tied": COLORS["task_arithmetic"]}
 
 def local_base(manifest: dict)-> Checkpoint | None:
     "The base of a state, where its files are on this machine"

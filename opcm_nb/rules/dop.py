@@ -66,7 +66,7 @@ class Dop(Recursion):
                    others=("mean", "halves"))
     decides = ("weight", "solver", "smooth", "others")
     copies = 31
-    reference = "DOP, NeurIPS 2025"
+    reference = "OpenReview zD5cUX67b9, NeurIPS 2025"
     bounds = dict(weight="[0, 1]", smooth="[0, 1]")
     weight: float = .8 # of the merged model against the newcomer
     solver: str = "closed" # `closed` (fixed weight) or `adaptive` (as published)
