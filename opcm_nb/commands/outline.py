@@ -120,8 +120,10 @@ WORDS = {
     "rank": "number of directions of a linear map that are protected; r/k is their share.",
     "capacity left": "mean share of directions that are not protected yet; near zero, another "
                      "expert finds no room of its own.",
-    "projected": "linear maps, which the rule treats as matrices.",
-    "averaged": "biases, norms, embeddings and all else that is no linear map.",
+    "projected": "linear maps; OPCM and the solvers treat them as matrices, rules such as "
+                 "average and ties entry by entry.",
+    "averaged": "all else that is merged, entry by entry: biases, norms, embeddings, convolutions "
+                "wider than a pixel.",
     "left alone": "not merged: as in the base.",
     "tied": "another name of a tensor that is listed already.",
     "kept": "what the state holds on disk, whatever the number of experts.",
