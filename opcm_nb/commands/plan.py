@@ -158,7 +158,7 @@ def kind(name: str)-> str: # layers.3.attn.q_proj.weight -> attn.q_proj
 def newcomer_lines(norm: float, mean: float, # of those that are in
                    sums: dict[str, Counter] # of `preview`
                   )-> list[str]:
-    "What a newcomer will meet"
+    "What a new expert will meet"
     times = f", {norm / mean:.2f} times the mean of those that are in" if mean else ""
     lines, whole = [f"norm        {norm:.4g}{times}"], sum(sums.values(), Counter())
     dot = sum(x["dot"] for x in sums.values())          # a sum of counters drops what is negative

@@ -9,6 +9,7 @@ __all__ = ['SHARES', 'facts', 'arrival_rows', 'share_bar', 'plain_cell', 'show_r
 # %% ../../nbs/commands/02_report.ipynb #783fd502
 import base64
 import io
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -23,6 +24,8 @@ from ..basics.sizes import count, human_size
 from ..basics.tables import show_table
 from .diagnostics import plot_interference, plot_layers, plot_norms, plot_trace
 from .diagnostics import summary
+from .outline import OUTLINE_CSS, WORDS
+from .outline import fates, local_base, outline, outline_table
 from .plan import role_rows, share_line, spread_line
 from ..merging.base import base_hashes
 from ..merging.certificates import check_certificate
@@ -111,12 +114,13 @@ _CSS = """:root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 }
 main { max-width: 56rem; margin: auto; padding: 1rem }
 table { display: block; overflow-x: auto; border-collapse: collapse }
-td, th { padding: .2rem .8rem; text-align: right; white-space: nowrap }
+td, th { padding: .2rem .5rem; text-align: right; white-space: nowrap }
 td.word, th.word { text-align: left }
 thead { border-bottom: 1px solid } figure { margin: 2rem 0 }
 img { max-width: 100%; border-radius: 6px; background: white }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem }
-dd { margin: 0; overflow-wrap: anywhere }"""
+dt { font-weight: 600 } dd { margin: 0; overflow-wrap: anywhere } h2 { margin-top: 2rem }
+""" + OUTLINE_CSS
 
 def _html_table(rows: list[dict])-> xml.FT:
     kind = {k: "word" if isinstance(v, str) else "" for k, v in rows[0].items()}
@@ -137,31 +141,54 @@ def _picture(plot, caption: str, *args)-> list:
     source = "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
     return [xml.Figure(xml.Img(src=source, alt=caption), xml.Figcaption(caption))]
 
+# %% ../../nbs/commands/02_report.ipynb #1db6fe95
+_TRACE = """The accumulator grows with every expert; the merged model stays as far from the base as
+the mean expert, because lambda, their ratio, grows too. The further lambda is below the square
+root of t, the number of arrivals, the more the experts collided."""
+
 def _pictures(rows: list[dict], trace: list[dict])-> list:
-    "Every plot that the stream has numbers for"
+    "Every plot that the state has numbers for"
     last = rows[-1]["t"] if rows else 0
-    plots = ((plot_norms, "Length of each expert's task vector, and their mean so far.", trace),
-             (plot_trace, "The accumulator grows, the merged model stays as far from the base as "
-                          "the mean expert; lambda is their ratio.", trace),
-             (plot_interference, "Where newcomers collided with what was merged: share of their "
-                                 "energy that was removed, in each linear map.", rows),
-             (plot_layers, "The last arrival: what was removed from each linear map, and how much "
-                           "of the map was protected.", rows, last))
+    plots = ((plot_norms, "Length of each expert's task vector (bars) and their mean so far: one "
+                          "that towers over the mean dominates the merge.", trace),
+             (plot_trace, _TRACE, trace),
+             (plot_interference, "Where experts collided with what was merged before: in dark "
+                                 "linear maps much of their energy was removed.", rows),
+             (plot_layers, "The last arrival, map by map: what was removed (bars), and the share "
+                           "of directions that were protected, rank r of k (marks).", rows, last))
     return [figure for plot in plots for figure in _picture(*plot)]
 
 # %% ../../nbs/commands/02_report.ipynb #ef2ae1a9
+def _definitions(words: dict[str, str])-> xml.FT:
+    return xml.Dl(*(x for k, v in words.items() for x in (xml.Dt(k), xml.Dd(v))))
+
+def _module_map(manifest: dict)-> list:
+    "What is merged, a line for all modules that are alike"
+    base = local_base(manifest)
+    if not (rows := outline(fates(manifest, base))): return []
+    intro = "Tensors and, in brackets, their weights; blocks that are alike are one line. "
+    if base is None:
+        intro += "The base is not on this machine: of the model, only what is merged is listed."
+    return [xml.H2("What is merged"), xml.P(intro), outline_table(rows)]
+
+# %% ../../nbs/commands/02_report.ipynb #87e85438
 def html_report(folder: StateFolder)-> str:
-    "Facts, arrivals and plots of a stream as one self-contained page"
+    "Facts, arrivals, a map of the model, the words and plots as one self-contained page"
     about, rows = facts(folder), folder.rows()
-    arrived, name = arrival_rows(folder, rows), folder.path.name
+    name, arrived = folder.path.name, arrival_rows(folder, rows)
+    tables = [_definitions(about), xml.H2("Experts"),
+              _html_table(arrived) if arrived else xml.P("No expert has been merged yet."),
+              *_module_map(folder.manifest)]
+    pictures = _pictures(rows, arrival_trace(folder.manifest))
+    captions = [figure.children[1] for figure in pictures]
+    text = xml.to_xml((*tables, *captions)).lower()
+    used = {w: v for w, v in WORDS.items() if re.search(rf"\b{w}\b", text)}
+    body = xml.Main(xml.H1(name), *tables, xml.H2("Words"), _definitions(used),
+                    xml.H2("Plots") if pictures else "", *pictures)
     head = xml.Head(xml.Meta(charset="utf-8"),
                     xml.Meta(name="viewport", content="width=device-width, initial-scale=1"),
                     xml.Meta(name="generator", content="opcm_nb"),
-                    xml.Title(f"{name}: a stream of experts"), xml.Style(_CSS))
-    body = xml.Main(xml.H1(name),
-                    xml.Dl(*(x for k, v in about.items() for x in (xml.Dt(k), xml.Dd(v)))),
-                    _html_table(arrived) if arrived else xml.P("No expert has been merged yet."),
-                    *_pictures(rows, arrival_trace(folder.manifest)))
+                    xml.Title(f"{name}: experts merged into one model"), xml.Style(_CSS))
     return xml.to_xml(xml.Html(head, xml.Body(body), lang="en"))
 
 # %% ../../nbs/commands/02_report.ipynb #0007a697

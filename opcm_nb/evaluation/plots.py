@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TABLES', 'STREAM_TABLES', 'load_results', 'together', 'gathered', 'curves', 'plot_curves', 'final_accuracy',
            'plot_tasks', 'plot_forgetting', 'plot_orders', 'plot_cosines', 'plot_lambda', 'alpha_means', 'plot_alpha',
-           'merged_lengths', 'metric_table']
+           'merged_lengths', 'sampling_error', 'metric_table']
 
 # %% ../../nbs/evaluation/15_plots.ipynb #d52645c8
 import json
@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 
 from ..basics.disk import OpcmError
 from .evaluate import average_accuracy, matrix, percent
-from ..basics.figures import COLORS, count_on, heat_map, styled
+from ..basics.figures import count_on, heat_map, rule_style, styled
 from ..basics.tables import read_rows
 
 # %% ../../nbs/evaluation/15_plots.ipynb #aa9430f0
@@ -60,8 +60,8 @@ def gathered(folders: list[Path] # of runs on the same experts
     return dict(rules)
 
 # %% ../../nbs/evaluation/15_plots.ipynb #7ba0b78a
-def _look(rule: str)-> dict: # colour and label
-    return dict(color=COLORS.get(rule, "#333333"), label=rule.replace("opcm:mode=", "opcm, "))
+def _look(rule: str, **changes)-> dict: # of `plot`: the rule's colour, marker, line and label
+    return rule_style(rule) | dict(label=rule.replace("opcm:mode=", "opcm, ")) | changes
 
 # %% ../../nbs/evaluation/15_plots.ipynb #fc9d1dcd
 def curves(rows: list[dict])-> dict[str, list[list[float]]]: # rule -> one curve an order
@@ -82,9 +82,9 @@ def plot_curves(rows: list[dict] # of accuracy.csv
         t, columns = range(1, len(orders[0]) + 1), list(zip(*orders))
         m = [100 * mean(c) for c in columns]
         s = [100 * stdev(c) if len(c) > 1 else 0 for c in columns]
-        ax.plot(t, m, "o-", ms=3, **_look(rule))
+        ax.plot(t, m, **_look(rule, ms=4))
         ax.fill_between(t, [a - b for a, b in zip(m, s)], [a + b for a, b in zip(m, s)],
-                        color=_look(rule)["color"], alpha=.15, lw=0)
+                        color=rule_style(rule)["color"], alpha=.15, lw=0)
     count_on(ax, "experts merged")
     ax.set_ylabel("accuracy on tasks seen (%)")
     ax.legend(ncols=2)
@@ -99,25 +99,32 @@ def final_accuracy(rows: list[dict], column: str = "task" # or "seed"
         if r["t"] == last: rules[r["rule"]][r[column]].append(r["accuracy"])
     return {rule: {k: mean(v) for k, v in values.items()} for rule, values in rules.items()}
 
+# %% ../../nbs/evaluation/15_plots.ipynb #7a0e72d6
+def _bounds(ax, tasks: list[str], single: list[dict]):
+    "A line for base and own expert in the row of each task"
+    rows = range(len(tasks))
+    for model, name in (("base", "base"), ("expert", "own experts")):
+        accuracy = {r["task"]: 100 * r["accuracy"] for r in single if r["model"] == model}
+        ax.vlines([accuracy[t] for t in tasks], [y - .4 for y in rows], [y + .4 for y in rows],
+                  color=rule_style(name)["color"], lw=2, label=name)
+
 @styled
 def plot_tasks(rows: list[dict], single: list[dict], # of accuracy.csv and single.csv
                rules: tuple[str, ...] = ("opcm", "average")):
-    "Final accuracy of some rules on each task, between base and expert"
+    "Final accuracy of some rules on each task, beside base and expert"
     final, k = final_accuracy(rows), len(rules)
     if bad := [r for r in rules if r not in final]:
         raise OpcmError(f"no rule {bad[0]} in these results; there are {', '.join(final)}")
     tasks = [r["task"] for r in single if r["model"] == "base"]
-    fig, ax = plt.subplots(figsize=(7, 3.6))
+    fig, ax = plt.subplots(figsize=(6.5, 1.2 + .36 * len(tasks)))
+    _bounds(ax, tasks, single)
     for i, rule in enumerate(rules):
-        ax.bar([x + .8 * (i + .5) / k - .4 for x in range(len(tasks))],
-               [100 * final[rule][t] for t in tasks], .8 / k, **_look(rule))
-    for model, mark, size in (("base", "_", 60), ("expert", "^", 14)):
-        accuracy = {r["task"]: 100 * r["accuracy"] for r in single if r["model"] == model}
-        ax.scatter(range(len(tasks)), [accuracy[t] for t in tasks], marker=mark, s=size,
-                   color="black", label=model, zorder=3)
-    ax.set_xticks(range(len(tasks)), tasks, rotation=35, ha="right")
-    ax.set(ylabel="accuracy (%)", ylim=(0, 100))
-    ax.legend(ncols=4, loc="lower center", bbox_to_anchor=(.5, 1))
+        ax.plot([100 * final[rule][t] for t in tasks],
+                [y + .5 * (i + .5) / k - .25 for y in range(len(tasks))],
+                **_look(rule, ls="", ms=6))
+    ax.set_yticks(range(len(tasks)), tasks)
+    ax.set(xlabel="accuracy (%)", ylim=(len(tasks) - .4, -.6))
+    ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(.4, 1))
     return fig
 
 # %% ../../nbs/evaluation/15_plots.ipynb #233c9401
@@ -142,7 +149,7 @@ def plot_orders(rows: list[dict] # of accuracy.csv
     fig, ax = plt.subplots(figsize=(6.5, .6 + .35 * len(rules)))
     for y, (rule, orders) in enumerate(rules.items()):
         values = [100 * v for v in orders.values()]
-        ax.plot(values, [y] * len(values), "o", ms=5, alpha=.5, mew=0, color=_look(rule)["color"])
+        ax.plot(values, [y] * len(values), **_look(rule, ls="", ms=6, alpha=.5))
         ax.plot([mean(values)], [y], "|", ms=14, mew=2, color="black")
     ax.set_yticks(range(len(rules)), [_look(r)["label"] for r in rules])
     ax.invert_yaxis()
@@ -166,15 +173,15 @@ def plot_lambda(rows: list[dict] # of trace.csv
     rows = [r for r in rows if r.get("lambda", "") != ""]
     if not rows:
         raise OpcmError("no stream of opcm in this trace; run opcm_bench with an opcm rule")
-    fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(6.5, 2.9))
     for (rule, _), stream in groupby(rows, key=lambda r: (r["rule"], r["seed"])):
         t, scale, removed = zip(*((r["t"], r["lambda"], 100 * r["removed"]) for r in stream))
-        look = dict(ls="--" if rule.endswith("block") else "-", lw=.8, color=_look(rule)["color"])
-        label = None if rule in [x.get_gid() for x in left.lines] else _look(rule)["label"]
-        left.plot(t, scale, gid=rule, label=label, **look)
+        look = _look(rule, marker="", lw=1)
+        if rule in [x.get_gid() for x in left.lines]: look["label"] = None
+        left.plot(t, scale, gid=rule, **look)
         right.plot(t[1:], removed[1:], **look)
     t = range(1, max(r["t"] for r in rows) + 1)
-    left.plot(t, [i**.5 for i in t], "--", color="grey", lw=2, label="sqrt(t)")
+    left.plot(t, [i**.5 for i in t], ":", color="grey", lw=2, label="sqrt(t)")
     left.set_ylabel("lambda")
     left.legend()
     right.set(ylabel="removed energy (%)", ylim=(0, None))
@@ -196,8 +203,7 @@ def plot_alpha(rows: list[dict]):
                         "opcm:alpha=.5")
     alpha, m, s = zip(*means)
     fig, ax = plt.subplots(figsize=(5.5, 3))
-    ax.errorbar(alpha, [100 * x for x in m], [100 * x for x in s], fmt="o-", ms=4, capsize=3,
-                color=COLORS["opcm"])
+    ax.errorbar(alpha, [100 * x for x in m], [100 * x for x in s], capsize=3, **rule_style("opcm"))
     ax.set(xlabel="alpha", ylabel="ACC (%), validation")
     return fig
 
@@ -220,10 +226,23 @@ def merged_lengths(run: dict # as `load_results` gives it
     return lengths
 
 # %% ../../nbs/evaluation/15_plots.ipynb #95a8ec26
+def sampling_error(rows: list[dict] # of accuracy.csv
+                  )-> dict[str, float]: # rule -> standard error of its ACC
+    "How far the last ACC of each rule may be off because its test sets are samples"
+    final = final_accuracy(rows)
+    n = {r["task"]: r["n"] for r in rows}
+    variance = lambda p, n: p * (1 - p) / n
+    return {rule: sum(variance(p, n[t]) for t, p in tasks.items())**.5 / len(tasks)
+            for rule, tasks in final.items()}
+
 def metric_table(summary: list[dict], metrics: tuple[str, ...] = (
-                     "ACC", "BWT", "BWT_fusionbench", "forgetting"))-> list[dict]:
-    "Mean and standard deviation of some numbers, and the worst ACC, in percent; a row a rule"
+                     "ACC", "BWT", "BWT_fusionbench", "forgetting"),
+                 errors: dict[str, float] = {} # of `sampling_error`, to stand beside
+                )-> list[dict]:
+    "Mean and spread over orders of some numbers, and the worst ACC, in percent; a row a rule"
     rules = defaultdict(dict)
     for r in summary: rules[r["rule"]][r["metric"]] = r
-    return [dict(rule=rule) | {m: percent(row[m]) for m in metrics if m in row}
-            | {"worst ACC": f"{100 * row['ACC']['worst']:.1f}"} for rule, row in rules.items()]
+    error = lambda rule: {"s.e.": f"{100 * errors[rule]:.1f}"} if rule in errors else {}
+    return [dict(rule=rule) | {f"{m} ± orders": percent(row[m]) for m in metrics if m in row}
+            | {"worst ACC": f"{100 * row['ACC']['worst']:.1f}"} | error(rule)
+            for rule, row in rules.items()]

@@ -19,7 +19,7 @@ from ..evaluation.suite import weights_digest
 # %% ../../nbs/holistic/03_sequential.ipynb #f789bc5a
 @dataclass
 class EWC:
-    "Weights that mattered are held by springs"
+    "A quadratic penalty on weights that mattered to earlier tasks"
     anchor: dict[str, Tensor] # name -> weight after the last task
     importance: dict[str, Tensor] # name -> sum over earlier tasks
     strength: float = 1e6
