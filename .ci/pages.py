@@ -6,7 +6,8 @@ selftest             a made-up page with each fault that `notebooks` looks for: 
 site                 the rendered pages in a real browser, light and dark, at the width of a desk and of a phone
                      (--folder says where; --pictures FOLDER keeps a picture of each; --browser PATH names the browser)
 """
-import json, os, re, sys, tempfile
+import io, json, os, re, sys, tempfile
+from base64 import b64decode, b64encode
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import unquote
 
 import yaml
 from fastcore.script import call_parse
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 PROC = ROOT / "_proc"
@@ -24,7 +26,7 @@ LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+(?:\([^()]*\)[^()\s]*)
 NESTED = re.compile(r"\[\[[^\]]*\]\([^)]*\)[^\]]*\]\(")
 WARNING = re.compile(r"\w*Warning: |Traceback \(most recent")
 PLACE = re.compile(r"/(?:home|root|tmp|work|Users|usr/lib|opt)/")
-OBJECT = re.compile(r"[\[(]*(<[\w.]+[ >]|np\.float)")     # an object's address, or what a plot returned
+OBJECT = re.compile(r"[\[(]*(<[\w.]+[ >]|np\.float)|[\s\S]*<[\w. ]+ at 0x")     # an object's address, or what a plot returned
 
 def pages(): return sorted(p for p in PROC.rglob("*") if p.suffix in (".ipynb", ".qmd"))
 def source(cell): return "".join(cell["source"])
@@ -75,19 +77,30 @@ def broken(path):
             elif place and at.suffix in (".ipynb", ".qmd") and place.lower() not in anchors(at):
                 yield f"{link}: no such place in {at.name}"
 
+def blank(png):
+    "Whether a picture has one colour only"
+    extremes = Image.open(io.BytesIO(b64decode("".join(png)))).convert("RGB").getextrema()
+    return all(low == high for low, high in extremes)
+
 def figures(path):
-    "Figures without a name or a caption"
+    "Figures without a name, a caption or a picture"
     labels = Counter(re.findall(r"#\| label: (\S+)", "\n".join(map(source, cells(path)))))
     yield from (f"two figures are called {n}" for n, k in labels.items() if k > 1)
     for cell in cells(path):
-        if not any("image/png" in o.get("data", {}) for o in cell.get("outputs", [])): continue
         start, caption = source(cell)[:60], re.search(r'^#\| fig-cap: "(.+)"$', source(cell), re.M)
-        if not re.search(r"^#\| label: fig-", source(cell), re.M): yield f"a figure without a label: {start!r}"
-        if not caption or len(caption[1]) < 25: yield f"a figure without a caption that says what to see: {start!r}"
+        label = re.search(r"^#\| label: fig-", source(cell), re.M)
+        pictures = [o["data"]["image/png"] for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+        if (label or caption) and not pictures: yield f"a figure without a picture: {start!r}"
+        if any(map(blank, pictures)): yield f"an empty picture: {start!r}"
+        if pictures and not label: yield f"a figure without a label: {start!r}"
+        if pictures and len(caption[1] if caption else "") < 25:
+            yield f"a figure without a caption that says what to see: {start!r}"
 
 def code(path):
-    "Directives that nbdev left, and lines too long for a page"
+    "Directives that nbdev left, cells that show nothing, and lines too long for a page"
     for cell in cells(path):
+        if re.search(r"^#\| echo: false", source(cell), re.M) and not cell["outputs"]:
+            yield f"a cell that shows neither code nor result: {source(cell)[:60]!r}"
         names = set(re.findall(r"^#\|\s*([\w-]+)", source(cell), re.M))
         yield from (f"a directive is shown: #| {name}" for name in names - OPTIONS)
         if cell["cell_type"] == "code" and not re.search(r"^#\| echo: false", source(cell), re.M):
@@ -119,7 +132,7 @@ def raw(path):
 def told(kind, body):
     "What only the machine that ran a cell should have been told"
     start = body.strip()[:80]
-    if kind == "plain" and OBJECT.match(start): yield f"an object's address, or what a plot returned: {start!r}"
+    if kind == "plain" and OBJECT.match(body.strip()): yield f"an object's address, or what a plot returned: {start!r}"
     if WARNING.search(body): yield f"a stored warning or error: {start!r}"
     if PLACE.search(body): yield f"an output shows a machine's path: {PLACE.search(body)[0]!r} in {start!r}"
     if re.search(r"^note: ", body, re.M) and not body.startswith("$ "):      # a command may have notes
@@ -146,7 +159,13 @@ def check_notebooks():
 
 def said(text, name="stdout"): return dict(output_type="stream", name=name, text=[text])
 def result(**data): return dict(output_type="execute_result", data={f"text/{k}": [v] for k, v in data.items()})
-PICTURE = dict(output_type="display_data", data={"image/png": "", "text/plain": ["<Figure>"]})
+def picture(*colours):
+    "A plot of one pixel in each colour"
+    (image := Image.new("RGB", (len(colours), 1))).putdata(colours)
+    image.save(file := io.BytesIO(), "png")
+    return dict(output_type="display_data", data={"image/png": [b64encode(file.getvalue()).decode()], "text/plain": ["<Figure>"]})
+
+PICTURE = picture((0, 0, 0), (255, 255, 255))
 CELLS = [("", "# A page\n\n[there](#a-page), [`f`](#a-page), `[[x](y)](z)`, and `#| export`."),
          ("", "f()", said("$ opcm_add\nnote: a command's own\n"), result(markdown="| [`f`](#a-page) | `a | b` |")),
          ("", "#| label: fig-a\n#| fig-cap: \"What there is to see in the figure\"\nplot()", PICTURE),
@@ -160,12 +179,16 @@ CELLS = [("", "# A page\n\n[there](#a-page), [`f`](#a-page), `[[x](y)](z)`, and 
          ("shown as it is written", "f()", said("see [there](#a-page)")),
          ("shown as it is written", "f()", result(plain="[there](#a-page)")),
          ("shown as it is written", "f()", result(html="<td>[there](#a-page)</td>", plain="there")),
-         ("two figures are called fig-b", "#| label: fig-b\nf()\n#| label: fig-b"),
+         ("two figures are called fig-b", "#| label: fig-b\n#| fig-cap: \"What there is to see in the figure\"\nf()\n#| label: fig-b", PICTURE),
+         ("a figure without a picture", "#| label: fig-d\nplot()"),
+         ("an empty picture", "#| label: fig-e\n#| fig-cap: \"What there is to see in the figure\"\nplot()", picture((255, 255, 255))),
+         ("neither code nor result", "#| echo: false\nf()"),
          ("without a label", "#| fig-cap: \"What there is to see in the figure\"\nplot()", PICTURE),
          ("without a caption", "#| label: fig-c\nplot()", PICTURE),
          ("a directive is shown", "#| export\nf()"), ("markdown with a directive", "{{< include x.md >}}"),
          ("a line of", f"f({'1' * WIDE})"),
          ("an object's address", "f()", result(plain="<object at 0x7f>")),
+         ("an object's address", "f()", said("a line, then [<a.B object at 0x7f>]\n")),
          ("a stored warning", "f()", said("UserWarning: old")), ("a stored warning", "f()", said("old", "stderr")),
          ("a machine's path", "f()", said("written to /tmp/abc/x")),
          ("a machine's path", "f()", result(markdown="written to /root/x")),

@@ -59,6 +59,20 @@ local function output(div, option)
   return {pandoc.Div(blocks, {class = "cell-output"})}
 end
 
+local function callout(div)
+  -- A box with a title, which may be folded
+  if not div.classes:find_if(function(c) return c:match("^callout") end) then return end
+  local title = div.attributes.title or "Note"
+  if div.attributes.collapse == "true" then
+    div.content:insert(1, html("<details><summary>" .. title .. "</summary>"))
+    div.content:insert(html("</details>"))
+  else
+    div.content:insert(1, pandoc.Para{pandoc.Strong(title)})
+  end
+  div.attributes = {}
+  return div
+end
+
 local function cell(div)
   if div.classes:includes("raw") then
     local head = pandoc.read(div.content[1].text, "markdown").meta
@@ -119,5 +133,5 @@ function Pandoc(doc)
   for _, name in ipairs{"navbar", "sidebar"} do
     doc.meta[name] = pandoc.MetaBlocks(pandoc.Div(doc.meta[name]):walk{Link = link}.content)
   end
-  return pandoc.Pandoc(pandoc.Div(numbered(blocks)):walk{Link = link}.content, doc.meta)
+  return pandoc.Pandoc(pandoc.Div(numbered(blocks)):walk{Link = link, Div = callout}.content, doc.meta)
 end

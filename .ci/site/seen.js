@@ -7,6 +7,8 @@
   const scrolls = (e) => ["auto", "scroll"].includes(style(e).overflowX);
   const shown = (e) => e.checkVisibility();
 
+  all("main details").forEach(d => d.open = true);
+
   // What sticks out, if nothing around it scrolls
   const over = document.documentElement.scrollWidth - innerWidth;
   const out = (e) => shown(e) && e.getBoundingClientRect().right > innerWidth + 1 && !ancestors(e).some(scrolls);
