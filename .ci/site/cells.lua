@@ -25,12 +25,13 @@ end
 
 local figures = 0
 local function with_caption(image, option)
-  -- A cell's picture as a figure that can be linked to
+  -- A cell's picture as a figure that can be linked to; pandoc has a type for it from version 3 on
   figures = figures + 1
-  local caption = pandoc.read(option["fig-cap"] or "", "markdown").blocks
-  local words = pandoc.utils.blocks_to_inlines(caption)
+  local words = pandoc.utils.blocks_to_inlines(pandoc.read(option["fig-cap"] or "", "markdown").blocks)
   table.insert(words, 1, pandoc.Str("Figure " .. figures .. ": "))
-  return pandoc.Para{pandoc.Image(words, image.src, "fig:", {id = option.label or ""})}
+  local name = {id = option.label or ""}
+  if not pandoc.Figure then return pandoc.Para{pandoc.Image(words, image.src, "fig:", name)} end
+  return pandoc.Figure(pandoc.Plain{pandoc.Image(words, image.src)}, {long = {pandoc.Plain(words)}}, name)
 end
 
 local function is(kind)
@@ -74,10 +75,8 @@ local function callout(div)
 end
 
 local function cell(div)
-  if div.classes:includes("raw") then
-    local head = pandoc.read(div.content[1].text, "markdown").meta
-    return {}, head
-  end
+  -- Its blocks; of the first, raw one what it says of the page
+  if div.classes:includes("raw") then return {}, pandoc.read(div.content[1].text, "markdown").meta end
   if not div.classes:includes("code") then return div.content end
   local option, blocks = {}, pandoc.List()
   for i, block in ipairs(div.content) do
