@@ -124,6 +124,7 @@ def raw(path):
                 if re.search(r"^#\||\{\{<", prose(body), re.M): yield f"markdown with a directive: {start!r}"
                 yield from tables(body)
             elif LINK.search(body): yield f"a link that is shown as it is written: {LINK.search(body)[0]!r}"
+            if "Call self as a function" in body: yield f"a function without a docstring: {source(cell)[-60:]!r}"
             if cell["cell_type"] == "code": yield from told(kind, body)
         for o in cell.get("outputs", []):
             if o.get("name") == "stderr" or o.get("output_type") == "error":
@@ -182,6 +183,7 @@ CELLS = [("", "# A page\n\n[there](#a-page), [`f`](#a-page), `[[x](y)](z)`, and 
          ("two figures are called fig-b", "#| label: fig-b\n#| fig-cap: \"What there is to see in the figure\"\nf()\n#| label: fig-b", PICTURE),
          ("a figure without a picture", "#| label: fig-d\nplot()"),
          ("an empty picture", "#| label: fig-e\n#| fig-cap: \"What there is to see in the figure\"\nplot()", picture((255, 255, 255))),
+         ("without a docstring", "f()", result(markdown="*Call self as a function.*")),
          ("neither code nor result", "#| echo: false\nf()"),
          ("without a label", "#| fig-cap: \"What there is to see in the figure\"\nplot()", PICTURE),
          ("without a caption", "#| label: fig-c\nplot()", PICTURE),
@@ -280,7 +282,7 @@ BODIES = [("", f"<h1 id=\"a\">A</h1><p><a href='#a'>a</a> <code>$$ \\frac `</cod
           ("without a caption", f"<p>a <img src={PIXEL}></p>"),
           *(("as it is written", f"<p>a\n{text}</p>") for text in (
               "[f](there.html)", "{{< include x.md >}}", "#| export", "::: note", "## A heading", "**bold", "$$ x", "\\frac",
-              "- a list", "| a | row |", "`code`")),
+              "- a list", "| a | row |", "`code`", "–option")),
           ("hard to read", "<p style='color: #aaa'>Pale</p>"), ("hard to read", f"<style>{DARK}</style><p>Dark on dark</p>"),
           ("an empty page", ""), ("the browser says", "<p>a</p><script>absent()</script>"),
           ("leads to absent.html", "<p><a href=absent.html>a</a></p>"), ("leads to #absent", "<p><a href=0.html#absent>a</a></p>"),

@@ -17,10 +17,15 @@ ROOT = Path(__file__).resolve().parent.parent
 PROC, SITE = ROOT / "_proc", ROOT / ".ci" / "site"
 
 @cache
+def markdown():
+    "The markdown that Quarto reads here; a line `---` in a cell is a rule, not metadata"
+    return yaml.safe_load((PROC / "_quarto.yml").read_text())["format"]["html"]["from"] + "-yaml_metadata_block"
+
+@cache
 def reader():
-    "Notebooks whose text is the markdown that Quarto reads; a line `---` in it is a rule, not metadata"
+    "Notebooks whose text is that markdown"
     extensions = subprocess.check_output(["pandoc", "--list-extensions=markdown"], text=True).split()
-    return "ipynb" + "".join(extensions) + "-yaml_metadata_block"
+    return "ipynb" + "".join(extensions) + markdown().removeprefix("markdown")
 
 @cache
 def config():
@@ -82,6 +87,7 @@ def render(page, out, metadata):
     command = ["pandoc", "--from", reader(), "--to", "html5", "--mathml", "--toc", "--standalone", "--wrap=preserve",
                "--template", SITE / "page.html", "--lua-filter", SITE / "cells.lua", "--metadata-file", metadata,
                "--metadata", f"page={page}", "--metadata", f"root={'../' * page.count('/')}",
+               "--metadata", f"markdown={markdown()}",
                "--ipynb-output=all", "--extract-media", f"{at.stem}_files", "--output", at.name]
     made = subprocess.run(command, input=json.dumps(notebook(page)), text=True, capture_output=True, cwd=at.parent)
     return "".join(f"{page}: {line}\n" for line in made.stderr.splitlines())

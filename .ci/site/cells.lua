@@ -1,6 +1,8 @@
 -- Cells of a notebook as Quarto shows them: options (`#| name: value`), folded code, figures with captions;
 -- links to notebooks become links to their pages.
 
+local markdown -- the format of text in cells, and of what they give
+
 local function html(text) return pandoc.RawBlock("html", text) end
 
 local function options(code)
@@ -27,7 +29,7 @@ local figures = 0
 local function with_caption(image, option)
   -- A cell's picture as a figure that can be linked to; pandoc has a type for it from version 3 on
   figures = figures + 1
-  local words = pandoc.utils.blocks_to_inlines(pandoc.read(option["fig-cap"] or "", "markdown").blocks)
+  local words = pandoc.utils.blocks_to_inlines(pandoc.read(option["fig-cap"] or "", markdown).blocks)
   table.insert(words, 1, pandoc.Str("Figure " .. figures .. ": "))
   local name = {id = option.label or ""}
   if not pandoc.Figure then return pandoc.Para{pandoc.Image(words, image.src, "fig:", name)} end
@@ -55,7 +57,7 @@ local function output(div, option)
   local block, kind = richest(div.content)
   local blocks = pandoc.List{block}
   if kind == "image" then blocks = pandoc.List{with_caption(block.content[1], option)} end
-  if kind == "markdown" then blocks = pandoc.read(block.text, "markdown-yaml_metadata_block").blocks end
+  if kind == "markdown" then blocks = pandoc.read(block.text, markdown).blocks end
   if option.output == "asis" then return blocks end
   return {pandoc.Div(blocks, {class = "cell-output"})}
 end
@@ -102,6 +104,7 @@ local function numbered(blocks)
 end
 
 function Pandoc(doc)
+  markdown = pandoc.utils.stringify(doc.meta.markdown)
   local page, root = pandoc.utils.stringify(doc.meta.page), pandoc.utils.stringify(doc.meta.root)
   local folder = page:match("^.*/") or ""
   local function whole(target)

@@ -23,7 +23,7 @@
 
   // Markdown, directives and LaTeX that were left as they are written
   const RAW = [/\]\([^\s)]+\)/, /\{\{</, /^\s*#\|/m, /^\s*:::/m, /^\s*#{1,6} /m, /\*\*\S/, /\$\$/, /\\[a-zA-Z]{2,}/,
-               /^\s*[-*] \S/m, /^\s*\|.*\|\s*$/m, /`/];
+               /^\s*[-*] \S/m, /^\s*\|.*\|\s*$/m, /`/, /(^|\s)[–—][a-z]/];
   const code = "pre, code, math, .math, mjx-container, script, style, .sourceCode";
   const raw = [];
   const texts = document.createTreeWalker(document.querySelector("main") || document.body, NodeFilter.SHOW_TEXT);
