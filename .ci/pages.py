@@ -2,7 +2,8 @@
 
 notebooks            what the processed notebooks (python .ci/nb.py docs) will show: links, figures, tables,
                      directives, outputs
-selftest             a made-up page with each fault that `notebooks` looks for: is it found?
+selftest             a made-up page with each fault that `notebooks` looks for, and with --browser each of `site`:
+                     is it found?
 site                 the rendered pages in a real browser, light and dark, at the width of a desk and of a phone
                      (--folder says where; --pictures FOLDER keeps a picture of each; --browser PATH names the browser)
 """
@@ -164,7 +165,8 @@ def picture(*colours):
     "A plot of one pixel in each colour"
     (image := Image.new("RGB", (len(colours), 1))).putdata(colours)
     image.save(file := io.BytesIO(), "png")
-    return dict(output_type="display_data", data={"image/png": [b64encode(file.getvalue()).decode()], "text/plain": ["<Figure>"]})
+    png = b64encode(file.getvalue()).decode()
+    return dict(output_type="display_data", data={"image/png": [png], "text/plain": ["<Figure>"]})
 
 PICTURE = picture((0, 0, 0), (255, 255, 255))
 CELLS = [("", "# A page\n\n[there](#a-page), [`f`](#a-page), `[[x](y)](z)`, and `#| export`."),
