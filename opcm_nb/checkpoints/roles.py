@@ -57,7 +57,9 @@ def finder(*places): # modules, configurations and dictionaries
         return next((int(v) for v in values if isinstance(v, int) and v), 0)
     return get
 
-def letters(kind: str)-> str: return re.sub("[^a-z0-9]", "", kind.lower())
+def letters(kind: str)-> str:
+    "The name of a class without case and punctuation"
+    return re.sub("[^a-z0-9]", "", kind.lower())
 
 # %% ../../nbs/checkpoints/13_roles.ipynb #2f97f7be
 _GATED = re.compile(r"(gate_up_proj|gate_up|up_gate_proj|input_linear|wi|w12|weights_in)$", re.I)

@@ -18,7 +18,9 @@ from ..basics.disk import OpcmError, write_durably
 VERSION = 4 # of the folder's format
 ENDING = ',\n"sha256": ' # what comes before a manifest's own hash
 
-def text_hash(text: str)-> str: return sha256(text.encode()).hexdigest()
+def text_hash(text: str)-> str:
+    "The sha256 of a text, as hexadecimal digits"
+    return sha256(text.encode()).hexdigest()
 
 def write_manifest(folder: Path, manifest: dict):
     "Replace manifest.json in one step"

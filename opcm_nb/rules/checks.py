@@ -10,6 +10,7 @@ __all__ = ['DEFINITIONS', 'SIZES', 'ORDERS', 'defines', 'per_matrix', 'defines_m
 import math
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
+from inspect import unwrap
 from itertools import permutations
 
 import torch
@@ -26,6 +27,8 @@ def defines(kind: type[Rule] # the rule
     "Register a function (rule, taus, linear, statistics) -> merged delta as a rule's definition"
     def register(definition):
         DEFINITIONS[kind.name] = definition
+        plain = unwrap(definition)
+        plain.__doc__ = plain.__doc__ or f"What `{kind.name}` is held against, written otherwise"
         return definition
     return register
 
