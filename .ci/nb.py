@@ -116,7 +116,7 @@ def readme_text():
             if not re.search(r"^#\|\s*echo:\s*false", src, re.M): out.append(f"```python\n{src}\n```")
             shown = (o.get("data", {}).get("text/markdown") for o in cell.get("outputs", []))
             out += ["".join(markdown) for markdown in shown if markdown]
-    text = re.sub(r"\]\(((?:\w+/)?\w+\.ipynb)\)", r"](nbs/\1)", "\n\n".join(out))
+    text = re.sub(r"\]\(((?:\w+/)?\w+\.(?:ipynb|png))\)", r"](nbs/\1)", "\n\n".join(out))
     return text.replace("](contributing.qmd)", "](CONTRIBUTING.md)") + "\n"
 
 def readme(check):

@@ -7,7 +7,7 @@ __all__ = ['DATA', 'TASKS', 'EXAMPLES', 'RULES', 'BEST', 'OWN_MODEL', 'demo_suit
            'demo_streams', 'answers', 'before_and_after', 'in_points', 'rule_row', 'demo_table', 'task_table',
            'plot_demo', 'demo_heads', 'top_classes', 'merged_model', 'answer', 'opcm_demo']
 
-# %% ../../nbs/evaluation/16_demo.ipynb #2c46da25
+# %% ../../nbs/evaluation/16_demo.ipynb #98dc60c0
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from torch import Tensor
 
 import opcm_nb
 from ..basics.disk import OpcmError
-from ..basics.figures import COLORS, styled
+from ..basics.figures import rule_style, styled
 from ..basics.tables import text_table, write_rows
 from ..checkpoints.full_models import full_model
 from ..checkpoints.loading import open_checkpoint
@@ -34,7 +34,7 @@ from .tasks import load_examples, load_protocol
 from .zeroshot import frozen_head
 from ..merging.merger import ContinualMerger
 
-# %% ../../nbs/evaluation/16_demo.ipynb #93de6b2c
+# %% ../../nbs/evaluation/16_demo.ipynb #5da47baa
 DATA = Path(opcm_nb.__file__).parent / "demo_data"
 TASKS = tuple(t.name for t in load_protocol("demo8").tasks)
 EXAMPLES = 150 # test sentences of a task; keeps the demo below two minutes on two busy cores
@@ -46,7 +46,7 @@ def demo_suite(tasks: tuple[str, ...] = TASKS, limit: int | None = EXAMPLES)-> S
     return Suite(protocol, [protocol.task(t) for t in tasks], str(DATA / "base"),
                  str(DATA / "experts" / "{task}"), DATA, limit=limit, precision="float32")
 
-# %% ../../nbs/evaluation/16_demo.ipynb #04e3a844
+# %% ../../nbs/evaluation/16_demo.ipynb #c60336cb
 def demo_weights(task: str = "", # one of `TASKS`; the base when left out
                  only: str = "encoder.")-> dict[str, Tensor]: # fp64
     "Weights of an expert, or of the base"
@@ -54,7 +54,7 @@ def demo_weights(task: str = "", # one of `TASKS`; the base when left out
     model = full_model(base, DATA / "experts" / task) if task else base
     return {n: model.read(n).double() for n in base.parameters(only)}
 
-# %% ../../nbs/evaluation/16_demo.ipynb #636c31b5
+# %% ../../nbs/evaluation/16_demo.ipynb #2c582f96
 def demo_accuracy(suite: Suite, weights: dict[str, Tensor], # of the encoder
                   tasks: tuple[str, ...] = ())-> float: # all of the suite when left out
     "Mean accuracy of some weights"
@@ -62,7 +62,7 @@ def demo_accuracy(suite: Suite, weights: dict[str, Tensor], # of the encoder
     right = [suite.score(t, weights, digest) for t in tasks]
     return sum(r / n for r, n in right) / len(right)
 
-# %% ../../nbs/evaluation/16_demo.ipynb #86f18e16
+# %% ../../nbs/evaluation/16_demo.ipynb #986c2462
 RULES = ("opcm", "average", "task_arithmetic", "ties", "kronecker")
 BEST = "kronecker" # `--rule best`
 
@@ -74,7 +74,7 @@ def demo_streams(state: Path | None = None, # folder for the state of the best r
     return [replace(s, order=[t for t in s.order if t in tasks], dtype="float32",
                     state=state if s.label == BEST else None) for s in streams]
 
-# %% ../../nbs/evaluation/16_demo.ipynb #894f7f21
+# %% ../../nbs/evaluation/16_demo.ipynb #a3a47929
 def answers(suite: Suite, tasks: list[str], digests: list[str])-> Hits: # one digest a task
     "Which sentences of each task some weights answered right, as [1, examples]"
     return {t: np.array([hits_list(suite.cached(t, d), len(suite.batches[t].examples))], float)
@@ -85,7 +85,7 @@ def before_and_after(suite: Suite, s: Stream)-> tuple[Hits, Hits]:
     digests = [a["digest"] for a in run_stream(suite, s)]
     return answers(suite, s.order, digests), answers(suite, s.order, digests[-1:] * len(digests))
 
-# %% ../../nbs/evaluation/16_demo.ipynb #228a0792
+# %% ../../nbs/evaluation/16_demo.ipynb #6a9bdedd
 def in_points(mean: float, error: float, sign: str = "+")-> str:
     "A mean and its standard error, in percentage points"
     return f"{100 * mean:{sign}.1f} ± {100 * error:.1f}"
@@ -100,7 +100,7 @@ def rule_row(suite: Suite, s: Stream, base: Hits, average: Hits)-> dict:
     row["over the average"] = in_points(*paired(last, average)) if s.label != "average" else ""
     return row | dict(BWT=in_points(*change))
 
-# %% ../../nbs/evaluation/16_demo.ipynb #3f6ce8fa
+# %% ../../nbs/evaluation/16_demo.ipynb #585c0bb6
 def demo_table(suite: Suite, streams: list[Stream])-> list[dict]:
     "A row for base, experts and each rule"
     base = answers(suite, suite.tasks, [weights_digest(suite.base)] * len(suite.tasks))
@@ -114,7 +114,7 @@ def demo_table(suite: Suite, streams: list[Stream])-> list[dict]:
     columns = rules[0].keys()
     return [{c: r.get(c, "") for c in columns} for r in (*ends, *rules)]
 
-# %% ../../nbs/evaluation/16_demo.ipynb #fca65a6f
+# %% ../../nbs/evaluation/16_demo.ipynb #607615cf
 def task_table(suite: Suite, streams: list[Stream], rules: tuple[str, ...] = ("opcm", BEST)
               )-> list[dict]: # a row a task, in percent
     "Accuracy on each task of base, expert and some rules after the last arrival"
@@ -125,10 +125,9 @@ def task_table(suite: Suite, streams: list[Stream], rules: tuple[str, ...] = ("o
     return [dict(task=t, base=one(t, base)) | {"own expert": one(t, suite.digests[t])}
             | {rule: mean(x[t]) for rule, x in last.items()} for t in suite.tasks]
 
-# %% ../../nbs/evaluation/16_demo.ipynb #9d213984
+# %% ../../nbs/evaluation/16_demo.ipynb #23799b4b
 @styled
-def plot_demo(rows: list[dict], # of `demo_table`
-              path: Path | None = None):
+def plot_demo(rows: list[dict]): # of `demo_table`
     "ACC of each rule with its standard error, between the base and the separate experts"
     from matplotlib.figure import Figure
     fig = Figure(figsize=(6.5, 3))
@@ -136,16 +135,17 @@ def plot_demo(rows: list[dict], # of `demo_table`
     (base, own), rules = rows[:2], sorted(rows[2:], key=lambda r: -float(r["ACC"].split()[0]))
     for y, r in enumerate(rules):
         mean, error = (float(x) for x in r["ACC"].split(" ± "))
-        ax.errorbar(mean, y, xerr=error, fmt="o", ms=7, capsize=4, color=COLORS.get(r["model"], "black"))
-    for r, text, side in ((base, "base", "left"), (own, "separate experts", "right")):
-        ax.axvline(float(r["ACC"].split()[0]), color="grey", ls=":")
-        ax.text(float(r["ACC"].split()[0]), -.9, text, ha=side, color="dimgrey", fontsize=9)
+        look = rule_style(r["model"]) | dict(ls="none", ms=7, capsize=4)
+        ax.errorbar(mean, y, xerr=error, **look)
+    for r, text, side in ((base, " base", "left"), (own, "separate experts ", "right")):
+        x = float(r["ACC"].split()[0])
+        ax.axvline(x, color="grey", ls=":")
+        ax.text(x, -.9, text, ha=side, color="dimgrey", fontsize=10)
     ax.set_yticks(range(len(rules)), [r["model"].replace("_", " ") for r in rules], fontsize=10)
     ax.set(xlabel="mean accuracy on eight tasks (%)", ylim=(len(rules) - .5, -1))
-    if path: fig.savefig(path, dpi=110)
     return fig
 
-# %% ../../nbs/evaluation/16_demo.ipynb #ba02e69b
+# %% ../../nbs/evaluation/16_demo.ipynb #969997db
 def demo_heads(backbone)-> dict[str, tuple[tuple[str, ...], Tensor]]: # task -> classes, head [C, d]
     "Classes and frozen heads of all tasks"
     tasks = [load_examples(t, "test", DATA, 1).task for t in load_protocol("demo8").tasks]
@@ -160,7 +160,7 @@ def top_classes(backbone, heads: dict, sentence: str, k: int = 2)-> dict[str, st
     return {t: ", ".join(f"{heads[t][0][i]} {100 * p:.0f}%" for p, i in zip(*map(Tensor.tolist, b)))
             for t, b in best.items()}
 
-# %% ../../nbs/evaluation/16_demo.ipynb #145c2453
+# %% ../../nbs/evaluation/16_demo.ipynb #18edc06f
 def merged_model(out: Path)-> Path:
     "The demo's merged model, made now if it is not there"
     if (out / "merged/model.safetensors").exists(): return out / "merged"
@@ -180,7 +180,7 @@ def answer(sentence: str, model: Path)-> list[dict]: # a row a task
     return [dict(task=t) | {"merged model": said["merged"][t], "base": said["base"][t]}
             for t in heads]
 
-# %% ../../nbs/evaluation/16_demo.ipynb #3cba19d4
+# %% ../../nbs/evaluation/16_demo.ipynb #b884a2bf
 OWN_MODEL = """
 On your own model (folders, files, hub ids; full models or LoRA adapters):
 
@@ -191,7 +191,7 @@ On your own model (folders, files, hub ids; full models or LoRA adapters):
 def _show_results(out: Path, suite: Suite, streams: list[Stream]):
     rows = demo_table(suite, streams)
     write_rows(out / "results.csv", rows)
-    plot_demo(rows, out / "accuracy.png")
+    plot_demo(rows).savefig(out / "accuracy.png", dpi=110)
     print(f"\nAccuracy (%) after the last of {len(suite.tasks)} arrivals, mean of the tasks, "
           f"{len(suite.batches[TASKS[0]].examples)} unseen sentences each;\nBWT: mean change "
           "of a task since its own arrival; ± one standard error, of differences paired\n")
@@ -202,7 +202,7 @@ def _show_results(out: Path, suite: Suite, streams: list[Stream]):
           f"\nplot          {out / 'accuracy.png'}\n\nTry it:  "
           f'opcm_demo --ask "my card was swallowed"\n{OWN_MODEL}')
 
-# %% ../../nbs/evaluation/16_demo.ipynb #ed2b1a86
+# %% ../../nbs/evaluation/16_demo.ipynb #8b9eea1d
 def _own_folder(out: Path):
     "Refuse a folder that is not a demo's"
     if out.exists() and any(out.iterdir()) and not (out / "results.csv").exists():
