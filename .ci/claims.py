@@ -37,10 +37,10 @@ def claims(text):
     value = lambda word: str(10 + WORDS.index(word)) if word in WORDS else word.replace(",", "")
     return [(m.start(), m.end(), value(m[0].lower())) for m in CLAIM.finditer(prose(text))]
 
-def holds(values, digits):
-    "Whether one of the values is the number, at its rounding, as it is or in percent"
+def holds(values, digits, scales=(1,)):
+    "Whether one of the values, times a scale, is the number at its rounding"
     slack = .5000001 * 10.0 ** -len(digits.partition(".")[2])
-    return any(abs(abs(v) * scale - float(digits)) <= slack for v in values for scale in (1, 100) if v or not float(digits))
+    return any(abs(abs(v) * scale - float(digits)) <= slack for v in values for scale in scales if v or not float(digits))
 
 def numbers(text): return {float(n.replace(",", "")) for n in re.findall(rf"(?<![A-Za-z_])(?:{DIGITS})(?:e[-+]?\d+)?", text)}
 
@@ -81,7 +81,7 @@ class Page:
             pattern = r"\s+".join(map(re.escape, words.split()))
             if not any(m.start() <= start and end <= m.end() for m in re.finditer(pattern, text)): continue
             self.used.add(words)
-            if (file := ROOT / why).is_file() and not all(holds(held(file), d) for *_, d in claims(words)):
+            if (file := ROOT / why).is_file() and not all(holds(held(file), d, (1, 100)) for *_, d in claims(words)):
                 self.faults.append(f"{why} does not hold the numbers in {words!r}")
             return why
 
