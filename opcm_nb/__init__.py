@@ -1,6 +1,6 @@
 """Continual model merging: fold each new fine-tuned expert into one model"""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {"ContinualMerger": "merging.merger", "merge": "merging.merger",
           "open_checkpoint": "checkpoints.loading"}

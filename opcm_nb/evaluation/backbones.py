@@ -189,10 +189,6 @@ def _encoder(ckpt: Checkpoint)-> Backbone:
     if "model_type" not in config:
         raise OpcmError(f"{ckpt.source}: config.json has neither timm's `architecture` nor "
                         "transformers' `model_type`")
-    try: import transformers
-    except ImportError:
-        raise OpcmError("evaluating models of transformers needs it: "
-                        "pip install 'opcm_nb[transformers]'") from None
     if config["model_type"].startswith("clip"): return _transformers_clip(ckpt, config)
     return _sentences(ckpt)
 
@@ -218,9 +214,8 @@ def load_backbone(source, # folder, hub id or open_clip:NAME/TAG
 def quiet_libraries():
     "No progress bars from datasets and transformers in this process"
     import datasets
+    from transformers.utils.logging import disable_progress_bar
     datasets.disable_progress_bars()
-    try: from transformers.utils.logging import disable_progress_bar
-    except ImportError: return
     disable_progress_bar()
 
 # %% ../../nbs/evaluation/02_backbones.ipynb #ebe0b718
