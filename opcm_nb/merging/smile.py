@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..checkpoints.checkpoint import Checkpoint, content_hash, tensor_digest
 from ..checkpoints.counterparts import check_values, counterpart
 from ..basics.disk import OpcmError
+from ..checkpoints.full_models import full_model
 from ..checkpoints.loading import open_checkpoint
 from ..checkpoints.roles import decide_roles
 from ..rules.isotropic import svd
@@ -89,7 +90,7 @@ class ExpertBank:
 @patch
 def add(self:ExpertBank, expert, name: str, rank: int = 128)-> Path:
     "Write the rank-k pieces of an expert's linear layers and their biases"
-    expert, path = open_checkpoint(expert), self.path(name)
+    expert, path = full_model(self.base, expert), self.path(name)
     if path.exists():
         raise OpcmError(f"{path}: already in the bank; remove it first, or give another name")
     match = counterpart(self.base, expert)
