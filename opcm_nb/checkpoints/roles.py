@@ -216,10 +216,10 @@ def recorded_role(name: str, record: dict)-> Layer:
 
 # %% ../../nbs/checkpoints/13_roles.ipynb #53450212
 def weight_shares(base: Checkpoint, roles: dict[str, tuple[Layer, str]])-> dict[str, list[int]]:
-    "What happens to a model's weights: entries and parameters that are projected, averaged, left"
+    "What happens to a model's weights: entries and parameters merged as matrices, averaged, left"
     kind = lambda n: "left alone" if n not in roles else \
-                     "projected" if roles[n][0].linear else "averaged"
-    shares = {k: [0, 0] for k in ("projected", "averaged", "left alone")}
+                     "as matrices" if roles[n][0].linear else "averaged"
+    shares = {k: [0, 0] for k in ("as matrices", "averaged", "left alone")}
     for name in (n for n in base.specs if n not in base.aliases):
         count = shares[kind(name)]
         count[0] += prod(base.specs[name].shape)

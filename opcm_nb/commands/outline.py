@@ -18,7 +18,7 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.loading import open_checkpoint
 
 # %% ../../nbs/commands/06_outline.ipynb #ef63c776
-FATES = {"projected": COLORS["opcm"], "averaged": COLORS["opcm:mode=block"],
+FATES = {"as matrices": COLORS["opcm"], "averaged": COLORS["opcm:mode=block"],
          "left alone": "#bbbbbb", "tied": COLORS["task_arithmetic"]}
 
 def local_base(manifest: dict)-> Checkpoint | None:
@@ -31,7 +31,7 @@ def local_base(manifest: dict)-> Checkpoint | None:
 def fates(manifest: dict, base: Checkpoint | None = None
          )-> dict[str, tuple[str, int]]: # parameter -> what is done, entries
     "What is done to each parameter; without the base, to those that are merged"
-    merged = {n: ("projected" if r["linear"] else "averaged", prod(r["shape"]))
+    merged = {n: ("as matrices" if r["linear"] else "averaged", prod(r["shape"]))
               for n, r in manifest.get("roles", {}).items()}
     if base is None: return merged
     stored = {n: ("tied" if n in base.aliases else "left alone", prod(spec.shape))
@@ -120,7 +120,7 @@ WORDS = {
     "rank": "number of directions of a linear map that are protected; r/k is their share.",
     "capacity left": "mean share of directions that are not protected yet; near zero, another "
                      "expert finds no room of its own.",
-    "projected": "linear maps; OPCM and the solvers treat them as matrices, rules such as "
+    "as matrices": "linear maps; OPCM and the solvers treat them as matrices, rules such as "
                  "average and ties entry by entry.",
     "averaged": "all else that is merged, entry by entry: biases, norms, embeddings, convolutions "
                 "wider than a pixel.",

@@ -66,7 +66,7 @@ def role_rows(roles: dict[str, dict] # of a manifest
         if not layer.linear: return "statistic" if layer.statistic else "averaged"
         maps = [size(block.stack[block.stack[0] == 1:]) for block in layer.blocks]
         same = f"{len(maps)} of " * (len(maps) > 1) + maps[0]
-        return "projected: " + (same if len(set(maps)) == 1 else ", ".join(maps))
+        return "as matrices: " + (same if len(set(maps)) == 1 else ", ".join(maps))
     return [dict(parameter=n, shape=size(r["shape"]), role=role(recorded_role(n, r)),
                  evidence=r["by"]) for n, r in roles.items()]
 
