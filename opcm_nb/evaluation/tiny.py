@@ -62,7 +62,8 @@ def tiny_timm(folder: Path, seed: int = 0)-> Path:
     import timm
     torch.manual_seed(seed)
     shape = dict(img_size=28, in_chans=1, patch_size=7, embed_dim=32, depth=2, num_heads=2)
-    model = timm.create_model("vit_tiny_patch16_224", num_classes=0, **shape)
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=0, **shape,
+                              pretrained_cfg_overlay=dict(mean=(.5,), std=(.5,)))
     timm.models.save_for_hf(model, folder, model_args=shape, safe_serialization=True)
     return folder
 
