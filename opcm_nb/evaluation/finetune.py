@@ -217,7 +217,7 @@ def finetune(backbone: Backbone, # with the base's weights; trained in place
 def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
                   task:str, # Name of a task of the protocol
                   out:str, # Folder of the expert
-                  protocol:str="clip20", # clip20, text11, text21, images20, or a JSON file
+                  protocol:str="clip20", # clip20, demo8, text11, text21, images20, or a JSON file
                   data:str=None, # Folder that data sets lie in
                   steps:int=None, # The protocol's when left out, like the next four
                   batch:int=None, # Examples a step

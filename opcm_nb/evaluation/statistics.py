@@ -109,7 +109,7 @@ def opcm_statistics(model:str, # The expert: folder, hub id or open_clip:NAME/TA
                     out:str, # A .safetensors file
                     kind:str="gram", # gram (RegMean, LOT) or fisher
                     base:str="", # fisher: the base, whose head the expert was trained under
-                    protocol:str="clip20", # clip20, text11, text21, images20, or a JSON file
+                    protocol:str="clip20", # clip20, demo8, text11, text21, images20, or a JSON file
                     data:str=None, # Folder that data sets lie in
                     limit:int=256, # Training examples to use
                     labelled:store_true=False, # fisher: use labels, do not draw from the prediction

@@ -92,7 +92,7 @@ def _protocol(path: Path, d: dict)-> Protocol:
     return Protocol(path.stem, d.get("about", ""), tasks, groups, d.get("scale", {}),
                     d.get("models", {}), d.get("recipe", {}), d.get("train_limit"))
 
-def load_protocol(name: str # clip20, text11, text21, images20, or a JSON file
+def load_protocol(name: str # clip20, demo8, text11, text21, images20, or a JSON file
                  )-> Protocol:
     "A protocol of the package or of a file"
     path = Path(name) if str(name).endswith(".json") else PROTOCOLS / f"{name}.json"
