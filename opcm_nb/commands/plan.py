@@ -87,7 +87,7 @@ def show_plan(costs: dict)-> str:
 
 # %% ../../nbs/commands/00_plan.ipynb #cf7137a3
 FAR = 3 # times as long is worth a warning
-NOISE = 30 # times, and the shorter has hardly learned anything
+NOISE = 30 # times, and one of the two is hardly a fine-tune of this base
 
 def spread_line(manifest: dict, arrivals: list[dict], # records, of those that may come as well
                 name: str = "" # say it only where this one is the longest or the shortest
@@ -102,6 +102,9 @@ def spread_line(manifest: dict, arrivals: list[dict], # records, of those that m
     if even:
         return (f"{start}equalise takes both at one length; leave {short} out if it has hardly "
                 "learned anything")
+    if times > NOISE:
+        return (f"{start}fine-tunes of one base are never so far apart: look whether {long} is "
+                f"unrelated to this base, or {short} has hardly learned anything")
     if manifest.get("lora"): return f"{start}long task vectors drown short ones in an average"
     return (f"{start}long task vectors drown short ones in an average; solvers (kronecker, "
             "swudi_a) count each alike, --pre equalise takes all at one length: compare them")

@@ -7,7 +7,7 @@ __all__ = ['DATA', 'TASKS', 'EXAMPLES', 'RULES', 'BEST', 'OWN_MODEL', 'demo_suit
            'demo_streams', 'answers', 'before_and_after', 'in_points', 'rule_row', 'demo_table', 'task_table',
            'plot_demo', 'demo_heads', 'top_classes', 'merged_model', 'answer', 'opcm_demo']
 
-# %% ../../nbs/evaluation/20_demo.ipynb #0c5deab4
+# %% ../../nbs/evaluation/20_demo.ipynb #53394f0a
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +34,7 @@ from .tasks import load_examples, load_protocol
 from .zeroshot import frozen_head
 from ..merging.merger import ContinualMerger
 
-# %% ../../nbs/evaluation/20_demo.ipynb #db619216
+# %% ../../nbs/evaluation/20_demo.ipynb #dff123f1
 DATA = Path(opcm_nb.__file__).parent / "demo_data"
 TASKS = tuple(t.name for t in load_protocol("demo8").tasks)
 EXAMPLES = 100 # test sentences of a task; keeps the demo below two minutes on two busy cores
@@ -46,7 +46,7 @@ def demo_suite(tasks: tuple[str, ...] = TASKS, limit: int | None = EXAMPLES)-> S
     return Suite(protocol, [protocol.task(t) for t in tasks], str(DATA / "base"),
                  str(DATA / "experts" / "{task}"), DATA, limit=limit, precision="float32")
 
-# %% ../../nbs/evaluation/20_demo.ipynb #7061254c
+# %% ../../nbs/evaluation/20_demo.ipynb #d527ce0a
 def demo_weights(task: str = "", # one of `TASKS`; the base when left out
                  only: str = "encoder.")-> dict[str, Tensor]: # fp64
     "Weights of an expert, or of the base"
@@ -54,7 +54,7 @@ def demo_weights(task: str = "", # one of `TASKS`; the base when left out
     model = full_model(base, DATA / "experts" / task) if task else base
     return {n: model.read(n).double() for n in base.parameters(only)}
 
-# %% ../../nbs/evaluation/20_demo.ipynb #b6cb00fd
+# %% ../../nbs/evaluation/20_demo.ipynb #dc9b10ed
 def demo_accuracy(suite: Suite, weights: dict[str, Tensor], # of the encoder
                   tasks: tuple[str, ...] = ())-> float: # all of the suite when left out
     "Mean accuracy of some weights"
@@ -62,7 +62,7 @@ def demo_accuracy(suite: Suite, weights: dict[str, Tensor], # of the encoder
     right = [suite.score(t, weights, digest) for t in tasks]
     return sum(r / n for r, n in right) / len(right)
 
-# %% ../../nbs/evaluation/20_demo.ipynb #4b579c07
+# %% ../../nbs/evaluation/20_demo.ipynb #a5b95a92
 RULES = ("opcm", "average", "task_arithmetic", "ties", "kronecker")
 BEST = "kronecker" # `--rule best`
 
@@ -74,7 +74,7 @@ def demo_streams(state: Path | None = None, # folder for the state of the best r
     return [replace(s, order=[t for t in s.order if t in tasks], dtype="float32",
                     state=state if s.label == BEST else None) for s in streams]
 
-# %% ../../nbs/evaluation/20_demo.ipynb #0699b030
+# %% ../../nbs/evaluation/20_demo.ipynb #695d3cb9
 def answers(suite: Suite, tasks: list[str], digests: list[str])-> Hits: # one digest a task
     "Which sentences of each task some weights answered right, as [1, examples]"
     return {t: np.array([hits_list(suite.cached(t, d), len(suite.batches[t].examples))], float)
@@ -85,7 +85,7 @@ def before_and_after(suite: Suite, s: Stream)-> tuple[Hits, Hits]:
     digests = [a["digest"] for a in run_stream(suite, s)]
     return answers(suite, s.order, digests), answers(suite, s.order, digests[-1:] * len(digests))
 
-# %% ../../nbs/evaluation/20_demo.ipynb #501f85de
+# %% ../../nbs/evaluation/20_demo.ipynb #22bfc64d
 def in_points(mean: float, error: float, sign: str = "+")-> str:
     "A mean and its standard error, in percentage points"
     return f"{100 * mean:{sign}.1f} ± {100 * error:.1f}"
@@ -100,7 +100,7 @@ def rule_row(suite: Suite, s: Stream, base: Hits, average: Hits)-> dict:
     row["over the average"] = in_points(*paired(last, average)) if s.label != "average" else ""
     return row | dict(BWT=in_points(*change))
 
-# %% ../../nbs/evaluation/20_demo.ipynb #56d49b58
+# %% ../../nbs/evaluation/20_demo.ipynb #91986347
 def demo_table(suite: Suite, streams: list[Stream])-> list[dict]:
     "A row for base, experts and each rule"
     base = answers(suite, suite.tasks, [weights_digest(suite.base)] * len(suite.tasks))
@@ -114,7 +114,7 @@ def demo_table(suite: Suite, streams: list[Stream])-> list[dict]:
     columns = rules[0].keys()
     return [{c: r.get(c, "") for c in columns} for r in (*ends, *rules)]
 
-# %% ../../nbs/evaluation/20_demo.ipynb #81e83dc0
+# %% ../../nbs/evaluation/20_demo.ipynb #d39dad46
 def task_table(suite: Suite, streams: list[Stream], rules: tuple[str, ...] = ("opcm", BEST)
               )-> list[dict]: # a row a task, in percent
     "Accuracy on each task of base, expert and some rules after the last arrival"
@@ -125,7 +125,7 @@ def task_table(suite: Suite, streams: list[Stream], rules: tuple[str, ...] = ("o
     return [dict(task=t, base=one(t, base)) | {"own expert": one(t, suite.digests[t])}
             | {rule: mean(x[t]) for rule, x in last.items()} for t in suite.tasks]
 
-# %% ../../nbs/evaluation/20_demo.ipynb #0b2ff2c7
+# %% ../../nbs/evaluation/20_demo.ipynb #1a93d527
 @styled
 def plot_demo(rows: list[dict]): # of `demo_table`
     "ACC of each rule with its standard error, between the base and the separate experts"
@@ -145,7 +145,7 @@ def plot_demo(rows: list[dict]): # of `demo_table`
     ax.set(xlabel="mean accuracy on eight tasks (%)", ylim=(len(rules) - .5, -1))
     return fig
 
-# %% ../../nbs/evaluation/20_demo.ipynb #ce265ca6
+# %% ../../nbs/evaluation/20_demo.ipynb #cbee40e7
 def demo_heads(backbone)-> dict[str, tuple[tuple[str, ...], Tensor]]: # task -> classes, head [C, d]
     "Classes and frozen heads of all tasks"
     tasks = [load_examples(t, "test", DATA, 1).task for t in load_protocol("demo8").tasks]
@@ -160,7 +160,7 @@ def top_classes(backbone, heads: dict, sentence: str, k: int = 2)-> dict[str, st
     return {t: ", ".join(f"{heads[t][0][i]} {100 * p:.0f}%" for p, i in zip(*map(Tensor.tolist, b)))
             for t, b in best.items()}
 
-# %% ../../nbs/evaluation/20_demo.ipynb #d6ea7bcf
+# %% ../../nbs/evaluation/20_demo.ipynb #fb252aba
 def merged_model(out: Path)-> Path:
     "The demo's merged model, made now if it is not there"
     if (out / "merged/model.safetensors").exists(): return out / "merged"
@@ -180,7 +180,7 @@ def answer(sentence: str, model: Path)-> list[dict]: # a row a task
     return [dict(task=t) | {"merged model": said["merged"][t], "base": said["base"][t]}
             for t in heads]
 
-# %% ../../nbs/evaluation/20_demo.ipynb #956e32a0
+# %% ../../nbs/evaluation/20_demo.ipynb #ce0357e7
 OWN_MODEL = """
 On your own model (folders, files, hub ids; full models or LoRA adapters):
 
@@ -202,7 +202,7 @@ def _show_results(out: Path, suite: Suite, streams: list[Stream]):
           f"\nplot          {out / 'accuracy.png'}\n\nTry it:  "
           f'opcm_demo --ask "my card was swallowed"\n{OWN_MODEL}')
 
-# %% ../../nbs/evaluation/20_demo.ipynb #7f3455c2
+# %% ../../nbs/evaluation/20_demo.ipynb #f63e5e43
 def _own_folder(out: Path):
     "Refuse a folder that is not a demo's"
     if out.exists() and any(out.iterdir()) and not (out / "results.csv").exists():
@@ -213,13 +213,15 @@ def _own_folder(out: Path):
 
 @command
 def opcm_demo(out:str="opcm_demo_out", # Folder for state, merged model, tables and plot
-              ask:str="", # A sentence: what the merged model makes of it in every task
+              ask:str=None, # A sentence: what the merged model makes of it in every task
               debug:store_true=False, # Show tracebacks
              )->None:
-    "Merge eight experts of a sentence encoder one after another and compare OPCM with other rules"
+    "Merge eight experts of a sentence encoder one after another, by five rules, and compare them"
     quiet_libraries()
     torch.set_num_threads(max(1, min(4, os.cpu_count() // 2)))
     out, sentence = Path(out), ask
+    if sentence is not None and not sentence.strip():
+        raise OpcmError("--ask wants a sentence, such as --ask 'my card was swallowed'")
     _own_folder(out)
     if sentence: return print(text_table(answer(sentence, merged_model(out))))
     print(f"Eight experts of one sentence encoder arrive in turn: {', '.join(TASKS)}", flush=True)

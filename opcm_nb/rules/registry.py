@@ -8,6 +8,7 @@ __all__ = ['RULES', 'PRESTEPS', 'BEST', 'BLOCK', 'DECISION', 'DIFFERENCES', 'spl
 
 # %% ../../nbs/rules/90_registry.ipynb #90596677
 from dataclasses import fields
+from difflib import get_close_matches
 from math import prod
 
 from .ace import Ace
@@ -56,7 +57,10 @@ def _number(text: str):
 def _make(kinds: dict, word: str, text: str, settings: dict): # word: rule or prestep
     name, typed = split_settings(text)
     if word == "rule" and name == "best": name = BEST
-    if name not in kinds: raise ValueError(f"no {word} {name!r}; there are {', '.join(kinds)}")
+    if name not in kinds:
+        near = get_close_matches(name, [*kinds, "best"], 1)
+        guess = f" (did you mean {near[0]}?)" if near else ""
+        raise ValueError(f"no {word} {name!r}{guess}; there are {', '.join(kinds)}")
     defaults, settings = {f.name: f.default for f in fields(kinds[name])}, typed | settings
     for key, value in settings.items():
         if key not in defaults:
@@ -66,6 +70,7 @@ def _make(kinds: dict, word: str, text: str, settings: dict): # word: rule or pr
             raise ValueError(f"{word} {name}: {key} is a number, not {value!r}")
     return kinds[name](**settings)
 
+# %% ../../nbs/rules/90_registry.ipynb #0c438310
 def make_rule(rule: str | Rule, # a name in `RULES`, alone or with settings, or a ready rule
               **settings)-> Rule:
     "A rule with its settings; unknown names and settings are refused with those that exist"
