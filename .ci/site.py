@@ -100,6 +100,7 @@ def build(out):
     metadata = out / "frame.yml"
     metadata.write_text(yaml.safe_dump(frame(listed), allow_unicode=True))
     for style in (SITE / "themes.css", PROC / "styles.css"): shutil.copy(style, out)
+    if (PROC / "images").exists(): shutil.copytree(PROC / "images", out / "images")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         said = "".join(pool.map(lambda page: render(page, out, metadata), listed))
     metadata.unlink()
