@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .linalg import scaled, singular_basis
+from .linalg import product, scaled, singular_basis
 
 # %% ../../nbs/rules/01_projection.ipynb #7b921de0
 # Singular values below this share of the largest are rounding noise of the stored weights.
@@ -30,22 +30,45 @@ def protected_rank(s: Tensor, # [k] singular values, descending
 # %% ../../nbs/rules/01_projection.ipynb #97f60f1b
 MODES = ("block", "block_diag", "two_sided")
 
+def _removed_in_rows(T: Tensor, A: Tensor, # [m, n], m <= n, one dtype
+                     B: Tensor, # [m, q] left singular vectors of `A`
+                     r: int, mode: str)-> Tensor: # [m, n]
+    "What OPCM removes from `T`, by products with `B`"
+    P, X = product(B.mT, A), product(B.mT, T)             # [q, n]
+    squares = torch.linalg.vecdot(P, P)                   # s_i^2, to the precision of P
+    V = P[:r] / squares[:r, None].sqrt()                  # [r, n], orthonormal rows
+    C = product(X[:r], V.mT)                              # [r, r], the protected block
+    d = torch.linalg.vecdot(X, P) / squares
+    X = X[:r].clone()
+    Y = P.mul_(d[:, None]) if mode != "block" else P.zero_()
+    Y[:r] = X if mode == "two_sided" else product(C, V)
+    R = product(B, Y)
+    if mode == "two_sided": R += product(product(T, V.mT) - product(B[:, :r], C), V)
+    return R
+
+# %% ../../nbs/rules/01_projection.ipynb #dd02129c
+def _removed_by_core(T: Tensor, A: Tensor, # [m, n], m <= n, one dtype
+                     B: Tensor, squares: Tensor, # [m, q], [q]: left singular vectors of `A`, s^2
+                     r: int, mode: str)-> Tensor: # [m, n]
+    "What OPCM removes from `T`, as a small matrix times `A`"
+    HB = product(product(T, A.mT), B)                     # [m, q]
+    d = torch.linalg.vecdot(B.mT, HB.mT) / squares
+    Z = B * d if mode != "block" else torch.zeros_like(B)
+    C = product(B[:, :r].mT, HB[:, :r]) / squares[:r]     # [r, r], the protected block over s
+    Z[:, :r] = product(B[:, :r], C)
+    if mode != "two_sided": return product(product(Z, B.mT), A)
+    Z[:, :r] = HB[:, :r] / squares[:r] - Z[:, :r]
+    R = product(product(Z, B.mT), A)
+    return R + product(B[:, :r], product(B[:, :r].mT, T))
+
 def _removed(T: Tensor, A: Tensor, # [m, n], m <= n, one dtype
              alpha: float, mode: str)-> tuple[Tensor, int, int]:
     "The part of `T` that OPCM removes, with protected and numerical rank"
     s, B = singular_basis(A)
     r, q = protected_rank(s, alpha, RANK_TOL[A.dtype])
-    P, X = B[:, :q].mT @ A, B[:, :q].mT @ T               # [q, n]
-    squares = torch.linalg.vecdot(P, P)                   # s_i^2, to the precision of P
-    V = P[:r] / squares[:r, None].sqrt()                  # [r, n], orthonormal rows
-    C = X[:r] @ V.mT                                      # [r, r], the protected block
-    d = torch.linalg.vecdot(X, P) / squares
-    X = X[:r].clone()
-    Y = P.mul_(d[:, None]) if mode != "block" else P.zero_()
-    Y[:r] = X if mode == "two_sided" else C @ V
-    R = B[:, :q] @ Y
-    if mode == "two_sided": R += (T @ V.mT - B[:, :r] @ C) @ V
-    return R, r, q
+    if 2 * A.shape[0] > A.shape[1]: return _removed_in_rows(T, A, B[:, :q], r, mode), r, q
+    squares = s[:q].square().to(A.dtype)
+    return _removed_by_core(T, A, B[:, :q], squares, r, mode), r, q
 
 # %% ../../nbs/rules/01_projection.ipynb #2b25f4ba
 class Projection(NamedTuple):
