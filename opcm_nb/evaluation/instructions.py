@@ -6,7 +6,7 @@
 __all__ = ['KINDS', 'Instruction', 'Asked', 'chat_prompt', 'questions', 'training_row', 'choice_scores', 'answered', 'continues',
            'is_right', 'right_answers', 'write_harness_tasks']
 
-# %% ../../nbs/evaluation/21_instructions.ipynb #de256dfb
+# %% ../../nbs/evaluation/21_instructions.ipynb #4c85da5f
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .tasks import Task, check_choice, load_examples
 
-# %% ../../nbs/evaluation/21_instructions.ipynb #63c7f88b
+# %% ../../nbs/evaluation/21_instructions.ipynb #3485889e
 KINDS = ("choice", "generation", "last_word")
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Asked:
     choices: tuple[str, ...] = ()
     kind: str = "choice" # as of its task
 
+# %% ../../nbs/evaluation/21_instructions.ipynb #e42e52c2
 def chat_prompt(tokenizer, question: str)-> str:
     "A question in the model's chat form, up to where its answer begins"
     if not tokenizer.chat_template: return f"{question}\n"
@@ -62,7 +63,7 @@ def questions(instruction: Instruction, tokenizer, split: str = "test",
     return [Asked(prompt(row["input"]), classes[row["label"]], classes, instruction.kind)
             for row in examples.rows]
 
-# %% ../../nbs/evaluation/21_instructions.ipynb #f5aee166
+# %% ../../nbs/evaluation/21_instructions.ipynb #56926d67
 def training_row(tokenizer, asked: Asked,
                  longest: int = 256 # tokens; the question is cut from the left
                 )-> dict[str, list[int]]:
@@ -74,7 +75,7 @@ def training_row(tokenizer, asked: Asked,
     return dict(input_ids=question + answer, attention_mask=[1] * len(question + answer),
                 labels=[-100] * len(question) + answer)
 
-# %% ../../nbs/evaluation/21_instructions.ipynb #1b13b8eb
+# %% ../../nbs/evaluation/21_instructions.ipynb #7ba3782d
 def _ids(tokenizer, text: str)-> list[int]:
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
@@ -90,12 +91,13 @@ def choice_scores(model, tokenizer, prompt: str, choices: tuple[str, ...]
     answers = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)                   # [C, L]
     real = torch.arange(answers.shape[1]) < torch.tensor([len(x) for x in ids])[:, None]
     mask = torch.cat([torch.ones(len(ids), question.shape[1]), real], 1)
-    rest = model(answers, past_key_values=cache, attention_mask=mask).logits[:, :-1]
-    logits = torch.cat([first.logits[:, -1:].expand(len(ids), 1, -1), rest], 1)        # [C, L, V]
+    following = model(answers, past_key_values=cache, attention_mask=mask).logits[:, :-1]
+    beginning = first.logits[:, -1:].expand(len(ids), 1, -1)
+    logits = torch.cat([beginning, following], 1)                                      # [C, L, V]
     logp = logits.float().log_softmax(-1).gather(-1, answers[..., None])[..., 0]
     return (logp * real).sum(1)
 
-# %% ../../nbs/evaluation/21_instructions.ipynb #822940a7
+# %% ../../nbs/evaluation/21_instructions.ipynb #feba71b8
 @torch.inference_mode()
 def answered(model, tokenizer, prompt: str, longest: int = 32 # tokens
             )-> str:
@@ -113,7 +115,7 @@ def continues(model, tokenizer, context: str, word: str)-> bool:
     best = model(torch.tensor([after])).logits[0, -number - 1:-1].argmax(-1)
     return best.tolist() == after[-number:]
 
-# %% ../../nbs/evaluation/21_instructions.ipynb #c635e16d
+# %% ../../nbs/evaluation/21_instructions.ipynb #7e75622a
 def is_right(model, tokenizer, asked: Asked)-> bool:
     "Whether a question is answered as expected"
     if asked.kind == "choice":
@@ -128,16 +130,19 @@ def right_answers(model, tokenizer, asked: list[Asked])-> list[bool]: # a questi
     model.eval()
     return [is_right(model, tokenizer, a) for a in asked]
 
-# %% ../../nbs/evaluation/21_instructions.ipynb #0acdba7d
-_SCORES = dict(
-    choice=dict(output_type="multiple_choice", doc_to_choice="choices", doc_to_target="answer",
-                metric_list=[dict(metric="acc", aggregation="mean", higher_is_better=True)]),
-    generation=dict(output_type="generate_until", doc_to_target="answer",
-                    generation_kwargs=dict(until=["\n"], do_sample=False, max_gen_toks=32),
-                    metric_list=[dict(metric="exact_match", aggregation="mean",
-                                      higher_is_better=True)]),
-    last_word=dict(output_type="loglikelihood", doc_to_target="answer",
-                   metric_list=[dict(metric="acc", aggregation="mean", higher_is_better=True)]))
+# %% ../../nbs/evaluation/21_instructions.ipynb #8e7f793c
+_GREEDY = dict(until=["\n"], do_sample=False, max_gen_toks=32)
+_SCORES = dict(choice=dict(output_type="multiple_choice", doc_to_choice="choices"),
+               generation=dict(output_type="generate_until", generation_kwargs=_GREEDY),
+               last_word=dict(output_type="loglikelihood"))
+
+def _harness_task(name: str, kind: str, data: Path)-> dict:
+    metric = dict(metric="exact_match" if kind == "generation" else "acc", aggregation="mean",
+                  higher_is_better=True)
+    files = dict(data_files=dict(test=str(data)))
+    return dict(task=name, dataset_path="json", dataset_kwargs=files, test_split="test",
+                doc_to_text="{{prompt}}", doc_to_target="answer", target_delimiter="",
+                **_SCORES[kind], metric_list=[metric])
 
 def write_harness_tasks(folder: Path | str, tasks: dict[str, list[Asked]] # name -> questions
                        )-> list[Path]: # the YAML files
@@ -149,8 +154,6 @@ def write_harness_tasks(folder: Path | str, tasks: dict[str, list[Asked]] # name
                  for a in asked]
         data = folder / f"{name}.jsonl"
         data.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        task = dict(task=name, dataset_path="json",
-                    dataset_kwargs=dict(data_files=dict(test=str(data))), test_split="test",
-                    doc_to_text="{{prompt}}", target_delimiter="", **_SCORES[asked[0].kind])
+        task = _harness_task(name, asked[0].kind, data)
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(task, sort_keys=False))
     return [folder / f"{name}.yaml" for name in tasks]
