@@ -77,17 +77,18 @@ def check_together(name: str, tensors: list[Tensor]):
     raise RuntimeError("Expected all tensors to be on the same device, but found at least two "
                        f"devices, cuda:0 and cpu! ({name}, {tuple(apart[0].shape)} on the CPU)")
 
-def count_copy(source: Tensor, target: Tensor, non_blocking: bool):
+def count_copy(source: Tensor, target: Tensor, non_blocking: bool)-> Tensor: # the target
     "Count a copy between host and device"
     inward = isinstance(target, DeviceTensor)
-    if inward == isinstance(source, DeviceTensor): return
+    if inward == isinstance(source, DeviceTensor): return target
     counts, host = _counts[0], source if inward else target
     on_host = source.dtype != target.dtype and not (inward and non_blocking)
     sent = target if on_host == inward else source
     memory = "pinned" if getattr(host, "pinned", False) else "pageable"
-    how = ("in" if inward else "out", memory, "converted" if on_host else "as stored")
-    counts.add(counts.copies, how, sent.numel() * sent.element_size())
+    kind = ("in" if inward else "out", memory, "converted" if on_host else "as stored")
+    counts.add(counts.copies, kind, sent.numel() * sent.element_size())
     if not (memory == "pinned" and non_blocking): counts.add(counts.waits, "copy")
+    return target
 
 def count_work(name: str, tensors: list[Tensor]):
     "Count a kernel, and whether the host waits for it"
@@ -113,9 +114,8 @@ def execute(function, args: tuple, kwargs: dict):
     if pinned: result.pinned = True
     if not (on_device or moves_in): return result
     if name == "_to_copy" and (moves_out or not on_device):
-        result = result if moves_out else DeviceTensor(result)
-        count_copy(tensors[0], result, kwargs.get("non_blocking", False))
-        return result
+        return count_copy(tensors[0], result if moves_out else DeviceTensor(result),
+                          kwargs.get("non_blocking", False))
     if name == "copy_": count_copy(tensors[1], tensors[0], (*args, False)[2])
     else: count_work(name, tensors)
     return wrapped(function, tensors, result)
