@@ -130,7 +130,8 @@ def batches(layers: list[Layer], need: Callable[[Layer], float], # bytes; infini
             most: float # bytes of one batch
            )-> list[list[Layer]]:
     "Layers of one short side together, within some memory"
-    result, current, sizes = [], {}, {layer.name: need(layer) for layer in layers}
+    result, current = [], {}
+    sizes = {layer.name: need(layer) for layer in layers}
     most = min(most, sum(x for x in sizes.values() if x < math.inf) / BATCHES)
     for layer in sorted(layers, key=layer_cost, reverse=True):       # the longest first
         side, size = short_side(layer), sizes[layer.name]

@@ -52,8 +52,8 @@ def read_weights(space, # as `weights` has it
     if starts_elsewhere(space, expert, layer): sources["start"] = expert.start
     x = {kind: source.read(name, rows) for kind, source in sources.items()}
     for kind in x if report else (): report.hash(kind, name, sources[kind].specs[name], x[kind])
-    known = getattr(checkpoint.tensors, "task_vector", None)
-    return Reading(x["expert"], x.get("start", x["base"]), known and known(name, rows))
+    exact = getattr(checkpoint.tensors, "task_vector", None)
+    return Reading(x["expert"], x.get("start", x["base"]), exact and exact(name, rows))
 
 # %% ../../nbs/merging/11_task_vectors.ipynb #f34ee074
 def check_finite(expert: Expert, name: str, square: float):

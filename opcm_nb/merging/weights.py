@@ -27,9 +27,8 @@ from .experts import read_statistics
 from .heads import other_labels
 from .adapter_parts import expert_part
 from .parts import part_record
-from .devices import device_room, pinned, to_device
-from .task_vectors import Reading, counted, length, presteps
-from .task_vectors import read_weights, task_vectors
+from .devices import device_room, to_device
+from .task_vectors import counted, length, presteps, task_vectors
 from .parallel import Budget
 from ..rules.core import Rule, Totals
 from ..rules.linalg import solvable, sum_squares
@@ -44,8 +43,7 @@ class Weights:
         self.state, self.base = state, base
         self.rule, self.budget = rule, budget or Budget()
         self.device, self.dtype = checked_device(device), float_dtype(manifest["dtype"])
-        if self.device.type == "cuda" and not self.budget.bounded:
-            self.budget.limit = device_room(self.device)
+        self.budget.limit = device_room(self.device, self.budget)
         self.only, self.exclude = manifest["only"], manifest.get("exclude", "")
         self.pre, self.equaliser = presteps(manifest["pre"])
         self.tangent = manifest.get("tangent", False)
@@ -139,9 +137,8 @@ def kept(self:Weights, block: Layer, rows: slice = slice(None), rule: Rule | Non
         )-> dict[str, Tensor]: # slot -> tensor
     "What is kept of a block, or of some matrices of it, where the arithmetic is done"
     specs, device = self.slot_specs(block, rule), self.device
-    if not self.totals.t:
-        return {slot: torch.zeros(spec.shape, dtype=spec.dtype, device=device)
-                for slot, spec in specs.items()}
+    zeros = lambda s: torch.zeros(s.shape, dtype=s.dtype, device=device)
+    if not self.totals.t: return {slot: zeros(s) for slot, s in specs.items()}
     if stored is None: stored = self.read_slots(block, rows, rule)
     return {slot: to_device(stored[slot], device).reshape(s.shape) for slot, s in specs.items()}
 
@@ -174,19 +171,9 @@ def expert(self:Weights, source, statistics=None, start=None)-> Expert:
 
 # %% ../../nbs/merging/12_weights.ipynb #6c57f0ec
 @patch
-def load(self:Weights, expert: Expert, piece: Layer, rows: slice, report: LayerReport
-        )-> tuple[Reading, list[dict[str, Tensor]]]: # weights; what is kept of each block
-    "Read what a GPU needs for a piece, into memory that it can read by itself"
-    ready, slots = lambda x: pinned(x, self.device), self.slot_rows(piece, rows)
-    reading = read_weights(self, expert, piece, rows, report)
-    reading = Reading(*(x if x is None else ready(x) for x in reading))
-    blocks = [self.read_slots(block, slots) for block in piece.blocks]
-    return reading, [{slot: ready(x) for slot, x in kept.items()} for kept in blocks]
-
-@patch
 def steps(self:Weights, expert: Expert, piece: Layer, rows: slice = slice(None),
           report: LayerReport | None = None, # collects hashes and norms
-          reading: Reading | None = None, stored: list[dict] | None = None # as of `load`
+          reading=None, stored: list[dict] | None = None # as of `Fold.load`, if it has been read
          )-> Iterator[tuple[Layer, dict[str, Tensor], Tensor]]: # block, what is kept of it, tau
     "What a rule is handed of a piece, block by block"
     slots, stored = self.slot_rows(piece, rows), stored or [None] * len(piece.blocks)

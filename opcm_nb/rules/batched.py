@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FAST_FP64', 'COLUMNS', 'LIMIT', 'slow_fp64', 'digits', 'sliced_gram', 'batched_gram', 'eigenvectors', 'defect',
-           'protected', 'removed', 'batched_project', 'units', 'add_stack', 'report_row', 'add_together']
+           'protected', 'removed', 'batched_project', 'units', 'Stack', 'bases', 'report_row', 'add_together']
 
-# %% ../../nbs/rules/03b_batched.ipynb #ce5dcae4
+# %% ../../nbs/rules/03b_batched.ipynb #e84b438a
 from collections.abc import Callable
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from ..basics.disk import OpcmError
 from .projection import RANK_TOL
 
-# %% ../../nbs/rules/03b_batched.ipynb #35f83495
+# %% ../../nbs/rules/03b_batched.ipynb #9b7f05b8
 FAST_FP64 = {(6, 0), (7, 0), (8, 0), (9, 0), (10, 0)} # P100, V100, A100, H100 and H200, B200
 COLUMNS = 1024 # of one exact product: (2**7)**2 * 1024 = 2**24
 
@@ -53,7 +53,7 @@ def batched_gram(A: Tensor # [b, k, n], k <= n, fp32 or fp64
     A = A.double()
     return A @ A.mT
 
-# %% ../../nbs/rules/03b_batched.ipynb #448ec537
+# %% ../../nbs/rules/03b_batched.ipynb #2c064aa7
 LIMIT = 2**31 - 1 # entries of matrices that are decomposed at once
 
 def eigenvectors(G: Tensor # [b, k, k] symmetric, fp64
@@ -70,7 +70,7 @@ def defect(B: Tensor # [b, k, k]
     off.diagonal(dim1=-2, dim2=-1).sub_(1)
     return off.abs().amax((-2, -1))
 
-# %% ../../nbs/rules/03b_batched.ipynb #bb040806
+# %% ../../nbs/rules/03b_batched.ipynb #8f575d64
 def protected(s: Tensor, # [b, k] singular values, descending
               alpha: float, tol: float # as of `protected_rank`
              )-> tuple[Tensor, Tensor]: # [b, k] Booleans: of the protected and the numerical rank
@@ -99,15 +99,16 @@ def removed(T: Tensor, A: Tensor, # [b, k, n], k <= n, one dtype
     return B @ ((M * mask) @ P)
 
 def batched_project(T: Tensor, A: Tensor, # [b, k, n], k <= n, fp32 or fp64
-                    alpha: float, mode: str # as of `project`
+                    alpha: float, mode: str, # as of `project`
+                    basis: tuple[Tensor, Tensor] | None = None # `eigenvectors` of A's Grams
                    )-> tuple[Tensor, Tensor]: # deltas [b, k, n]; ranks r, q, and a defect [3, b]
     "`project` for a stack, of sizes near 1"
-    s, B = eigenvectors(batched_gram(A))
+    s, B = basis or eigenvectors(batched_gram(A))
     B, (inside, live) = B.to(A.dtype), protected(s, alpha, RANK_TOL[A.dtype])
     facts = torch.stack([inside.sum(-1).double(), live.sum(-1).double(), defect(B).double()])
     return T - removed(T, A, B, inside, live, mode), facts
 
-# %% ../../nbs/rules/03b_batched.ipynb #4c2cee58
+# %% ../../nbs/rules/03b_batched.ipynb #3098337b
 def units(x: Tensor # [b, k, n]
          )-> Tensor: # [b, 1, 1]
     "A unit for each matrix, as of `scaled`"
@@ -116,22 +117,37 @@ def units(x: Tensor # [b, k, n]
     usual = (largest == 0) | ((largest > 1e-9) & (largest < 1e9))
     return torch.where(usual, 1, unit)
 
-def add_stack(pairs: list[tuple[Tensor, Tensor]], # (A, T), of one shape or its transpose
-              first: bool, alpha: float, mode: str)-> Tensor: # [10, b]
-    "A += projection of T for a stack, and the numbers of the reports"
-    flat = lambda x: x.mT if x.shape[0] > x.shape[1] else x
-    A, T = (torch.stack([flat(x) for x in xs]) for xs in zip(*pairs))
-    unit_A, unit_T = units(A), units(T)
-    A, T = A / unit_A, T / unit_T
-    if first: D, facts = T, torch.zeros(3, len(T), dtype=torch.float64, device=T.device)
-    else: D, facts = batched_project(T, A, alpha, mode)
-    for (total, _), delta in zip(pairs, D * unit_T): flat(total).add_(delta)
-    dots = [torch.linalg.vecdot(x, y).double().sum(-1)
-            for x, y in ((A, A), (T, T), (D, D), (T, A), (D, A))]
-    return torch.cat([facts, torch.stack([*dots, unit_T.view(-1), unit_A.view(-1)])])
+class Stack:
+    "Matrices of one shape, wide or tall: what is merged so far, and what is added to it"
+    def __init__(self, pairs: list[tuple[Tensor, Tensor]]): # (A, T) each
+        flat = lambda x: x.mT if x.shape[0] > x.shape[1] else x
+        self.totals = [flat(A) for A, _ in pairs]
+        A, T = torch.stack(self.totals), torch.stack([flat(T) for _, T in pairs])
+        self.units = units(T), units(A)
+        self.T, self.A = T / self.units[0], A / self.units[1]
 
-# %% ../../nbs/rules/03b_batched.ipynb #639cf9b8
-def report_row(size: int, numbers: list[float], limit: float)-> dict: # as `add_stack` gives them
+    def add(self, basis, alpha: float, mode: str)-> Tensor: # [10, b]
+        "A += projection of T, and the numbers of the reports; all of T where there is no basis"
+        T, A = self.T, self.A
+        if basis is None: D, facts = T, T.new_zeros(3, len(T), dtype=torch.float64)
+        else: D, facts = batched_project(T, A, alpha, mode, basis)
+        for total, delta in zip(self.totals, D * self.units[0]): total.add_(delta)
+        pairs = (A, A), (T, T), (D, D), (T, A), (D, A)
+        dots = [torch.linalg.vecdot(x, y).double().sum(-1) for x, y in pairs]
+        return torch.cat([facts, torch.stack([*dots, *(x.view(-1) for x in self.units)])])
+
+def bases(stacks: list[Stack])-> list[tuple[Tensor, Tensor]]: # `eigenvectors` of each stack
+    "The decompositions of all stacks of one short side at once"
+    sides, result = [x.A.shape[1] for x in stacks], {}
+    for side in set(sides):
+        same = [i for i, k in enumerate(sides) if k == side]
+        s, B = eigenvectors(torch.cat([batched_gram(stacks[i].A) for i in same]))
+        sizes = [len(stacks[i].A) for i in same]
+        result |= dict(zip(same, zip(s.split(sizes), B.split(sizes))))
+    return [result[i] for i in range(len(stacks))]
+
+# %% ../../nbs/rules/03b_batched.ipynb #5c29f13c
+def report_row(size: int, numbers: list[float], limit: float)-> dict: # as of `Stack.add`
     "What OPCM reports of one matrix"
     rank, full_rank, off, aa, tt, dd, ta, da, unit_T, unit_A = numbers
     if not off <= limit:
@@ -153,8 +169,10 @@ def add_together(totals: list[Tensor], taus: list[Tensor], # [p, m, n] each, of 
     pairs = [pair for A, T in zip(totals, taus) for pair in zip(A, T)]
     shapes = [tuple(sorted(A.shape)) for A, _ in pairs]
     order = sorted(range(len(pairs)), key=lambda i: shapes[i])
-    stacks = [[pairs[i] for i in order if shapes[i] == shape] for shape in sorted(set(shapes))]
-    numbers = torch.cat([add_stack(stack, first, alpha, mode) for stack in stacks], 1)
+    stacks = [Stack([pairs[i] for i in order if shapes[i] == s]) for s in sorted(set(shapes))]
+    decomposed = [None] * len(stacks) if first else bases(stacks)
+    numbers = [x.add(basis, alpha, mode) for x, basis in zip(stacks, decomposed)]
+    numbers = torch.cat(numbers, 1)
     limit = 1e-3 if numbers.numel() and taus[0].dtype == torch.float32 else 1e-9
     def rows(values: list[float])-> list[list[dict]]:
         columns = [values[j::len(order)] for j in range(len(order))]
