@@ -38,6 +38,10 @@ class Counts:
         "Count, from any thread"
         with self.lock: counter[key] += n
 
+    def clear(self):
+        "Begin anew"
+        for counter in (self.kernels, self.waits, self.copies): counter.clear()
+
     def copied(self, *words: str)-> int:
         "Bytes of the copies that these words describe"
         return sum(n for key, n in self.copies.items() if set(words) <= set(key))
@@ -58,10 +62,13 @@ class DeviceTensor(Tensor):
 
     def __getitem__(self, index): # a list becomes an index on the CPU, as torch has it
         every = index if isinstance(index, tuple) else (index,)
-        as_tensor = lambda i: torch.tensor(i) if isinstance(i, list) else i
+        indices = lambda i: torch.tensor(i, dtype=None if i else torch.long)
+        as_tensor = lambda i: indices(i) if isinstance(i, list) else i
         return super().__getitem__(tuple(map(as_tensor, every)))
 
     def __repr__(self, **settings): return f"DeviceTensor({tuple(self.shape)}, {self.dtype})"
+    def tolist(self): return self.cpu().tolist()
+    def new_tensor(self, data, dtype=None): return torch.tensor(data, dtype=dtype or self.dtype).to(CUDA)
     def pin_memory(self): raise RuntimeError("only dense CPU tensors can be pinned")
 
     @classmethod

@@ -206,7 +206,7 @@ def statistics(self:Weights, expert: Expert, layer: Layer, report: LayerReport
     "An expert's input Gram [in, in], or Fisher information of the layer's own shape, as blocks"
     x = read_statistics(expert, layer, self.rule, report)
     if x is None: return None
-    x = x.to(self.device, self.dtype)
+    x = to_device(x, self.device, self.dtype)
     return split_blocks(layer, x) if self.rule.needs == "fisher" else [x] * len(layer.blocks)
 
 # %% ../../nbs/merging/12_weights.ipynb #fb22e7b5
