@@ -1,6 +1,7 @@
 """What nbdev leaves open, one verb each: python .ci/nb.py VERB [--nbs A,B]
 
-run     execute notebooks in place and store the outputs a reader sees (--flags slow,gpu,hub)
+run     execute notebooks in place and store the outputs a reader sees (--flags slow,gpu,hub: those cells, too,
+        and without --nbs only the notebooks that have such cells)
 test    one process a notebook, with a time limit, as many at a time as there are cores, those that measure
         alone; prints `N passed, N failed`
 readme  write README.md from nbs/index.ipynb (--check: only say whether it is current)
@@ -65,9 +66,15 @@ def run_one(path, flags):
     shrink(cell for cell in nb.cells if cell.id not in skip)
     write_nb(nb, path)
 
+def flagged(path, flags):
+    "Whether a notebook has a cell with one of these flags"
+    return any(re.search(rf"^#\|\s*({'|'.join(flags)})\b", c.source, re.M) for c in read_nb(path).cells)
+
 def run(given, flags):
     sys.path.insert(0, str(cfg.config_path))
+    flags = [f for f in flags if f]
     for path in notebooks(given):
+        if flags and not given and not flagged(path, flags): continue
         start = time.time()
         run_one(path, flags)
         print(f"ran {path.relative_to(cfg.nbs_path)} in {time.time() - start:.0f} s", flush=True)

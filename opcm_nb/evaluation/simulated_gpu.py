@@ -4,14 +4,13 @@
 
 # %% auto #0
 __all__ = ['WAITS', 'VIEWS', 'CUDA', 'Counts', 'DeviceTensor', 'check_together', 'count_copy', 'count_work', 'execute', 'wrapped',
-           'DeviceMode', 'pinned_copy', 'in_mode', 'driver', 'simulated_gpu']
+           'DeviceMode', 'pinned_copy', 'in_mode', 'Stream', 'driver', 'simulated_gpu']
 
 # %% ../../nbs/evaluation/21_simulated_gpu.ipynb #71efcabf
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
-from types import SimpleNamespace
 from unittest.mock import patch as mock
 
 import torch
@@ -115,7 +114,7 @@ def execute(function, args: tuple, kwargs: dict):
     moves_out = place is not None and not moves_in and on_device
     host = lambda t: tree_map_only(DeviceTensor, lambda x: x.host, t)
     settings = host(kwargs) | (dict(device="cpu") if moves_in else {})
-    pinned = settings.pop("pin_memory", False)
+    pinned, _ = settings.pop("pin_memory", False), settings.pop("driver", None) # of an SVD
     if on_device: check_together(name, tensors)
     result = function(*host(args), **settings)
     if pinned: result.pinned = True
@@ -155,13 +154,18 @@ def in_mode(submit):
         return submit(pool, inside)
     return submit_in_mode
 
+class Stream:
+    "In place of CUDA's: all is done when it is asked for"
+    def __init__(self, device=None): self.device = device
+
 def driver(memory: float, capability: tuple[int, int])-> dict:
     "Answers in place of CUDA's driver"
-    stream = lambda *args, **settings: SimpleNamespace(synchronize=lambda: None)
     return dict(_lazy_init=lambda: None, is_available=lambda: True, device_count=lambda: 1,
                 mem_get_info=lambda device=None: (int(memory), int(memory)),
-                get_device_capability=lambda device=None: capability, Stream=stream,
+                get_device_capability=lambda device=None: capability, Stream=Stream,
                 get_device_name=lambda device=None: "Simulated device",
+                max_memory_allocated=lambda device=None: 0,
+                reset_peak_memory_stats=lambda device=None: None,
                 stream=lambda stream: nullcontext(), synchronize=lambda device=None: None)
 
 # %% ../../nbs/evaluation/21_simulated_gpu.ipynb #f9b7c300

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHARE', 'pinned', 'to_device', 'to_host', 'Numbers', 'stream_of', 'host_map', 'exact_products', 'device_room']
 
-# %% ../../nbs/merging/04b_devices.ipynb #df3674fe
+# %% ../../nbs/merging/04b_devices.ipynb #3313b824
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from torch import Tensor
 from .parallel import Budget
 from ..rules.linalg import sum_squares
 
-# %% ../../nbs/merging/04b_devices.ipynb #8f3ce971
+# %% ../../nbs/merging/04b_devices.ipynb #0fd76520
 def pinned(x: Tensor, device: torch.device)-> Tensor:
     "A tensor on the host, in memory that a GPU can read by itself"
     return x.pin_memory() if device.type == "cuda" and x.device.type == "cpu" else x
@@ -34,7 +34,7 @@ def to_host(x: Tensor)-> Tensor:
     if x.device.type != "cuda": return x.cpu()
     return torch.empty(x.shape, dtype=x.dtype, pin_memory=True).copy_(x, non_blocking=True)
 
-# %% ../../nbs/merging/04b_devices.ipynb #0e09c276
+# %% ../../nbs/merging/04b_devices.ipynb #b8e83414
 class Numbers:
     "Numbers that are computed somewhere, and used when they are read; on a CPU at once"
     def __init__(self): self.waiting = []
@@ -56,7 +56,7 @@ class Numbers:
         values = iter(torch.cat([x for x, _ in waiting]).cpu().tolist())
         for x, function in waiting: function(*(next(values) for _ in range(len(x))))
 
-# %% ../../nbs/merging/04b_devices.ipynb #43fcf81d
+# %% ../../nbs/merging/04b_devices.ipynb #3d3ff592
 _streams = defaultdict(list) # device -> streams that nobody uses
 
 @contextmanager
@@ -79,7 +79,7 @@ def host_map(device: torch.device, # where the arithmetic is done
         return
     with ThreadPoolExecutor(threads) as pool: yield pool.map
 
-# %% ../../nbs/merging/04b_devices.ipynb #93b64219
+# %% ../../nbs/merging/04b_devices.ipynb #b6559336
 @contextmanager
 def exact_products():
     "A context in which fp32 products on a GPU are done in fp32"
