@@ -67,8 +67,9 @@ class DeviceTensor(Tensor):
 
     def __repr__(self, **settings): return f"DeviceTensor({tuple(self.shape)}, {self.dtype})"
     def tolist(self): return self.cpu().tolist()
-    def new_tensor(self, data, dtype=None): return torch.tensor(data, dtype=dtype or self.dtype).to(CUDA)
     def pin_memory(self): raise RuntimeError("only dense CPU tensors can be pinned")
+    def new_tensor(self, data, dtype=None):
+        return torch.tensor(data, dtype=dtype or self.dtype).to(CUDA)
 
     @classmethod
     def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
