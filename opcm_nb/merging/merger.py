@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..basics.disk import guarded
 from . import records
-from .devices import exact_products, host_map
+from .devices import host_map
 from .folding import Fold
 from .manifest import arrival_trace
 from .memory import MemoryState
@@ -50,7 +50,7 @@ def fold(self:ContinualMerger, expert, step: str, # the rule's: add or remove
     try:
         measure, layers = lambda: space.measure(expert), space.layers_with(expert)
         threads = max(1, cores() // self.workers.parts)
-        with exact_products(), host_map(space.device, threads) as each:
+        with host_map(space.device, threads) as each:
             fold = Fold(space, expert, step, generation, self.workers.number, each)
             work = Together(fold.fold, fold.divide)
             reports = self.workers.run(measure, work, layers, progress)
