@@ -97,6 +97,7 @@ def count_copy(source: Tensor, target: Tensor, non_blocking: bool)-> Tensor: # t
     if not (memory == "pinned" and non_blocking): counts.add(counts.waits, "copy")
     return target
 
+# %% ../../nbs/evaluation/21_simulated_gpu.ipynb #6f0a90cf
 def count_work(name: str, tensors: list[Tensor]):
     "Count a kernel, and whether the host waits for it"
     counts, kinds = _counts[0], {x.dtype for x in tensors[1:]}
@@ -127,6 +128,7 @@ def execute(function, args: tuple, kwargs: dict):
     else: count_work(name, tensors)
     return wrapped(function, tensors, result)
 
+# %% ../../nbs/evaluation/21_simulated_gpu.ipynb #a09fbca7
 def wrapped(function, tensors: list[Tensor], result):
     "A result as it is seen: what was changed in place is the tensor that came in"
     if any(r.alias_info and r.alias_info.is_write for r in function._schema.returns):
@@ -155,6 +157,7 @@ def in_mode(submit):
         return submit(pool, inside)
     return submit_in_mode
 
+# %% ../../nbs/evaluation/21_simulated_gpu.ipynb #85e94dba
 class Stream:
     "In place of CUDA's: all is done when it is asked for"
     def __init__(self, device=None): self.device = device

@@ -39,6 +39,7 @@ class Block:
     tau: Tensor | None # None where an adapter has none
     facts: dict # what the rule is told
 
+# %% ../../nbs/merging/25b_folding.ipynb #4222e879
 @dataclass
 class Fold:
     "One pass of one expert"
@@ -90,6 +91,7 @@ def apply(self:Fold, blocks: list[Block], numbers: Numbers):
             rows = getattr(b.rule, self.step)(b.kept, b.tau, b.layer.linear, b.facts)
         b.report.describe(b.layer, rows)
 
+# %% ../../nbs/merging/25b_folding.ipynb #52f7c2b5
 @patch
 def apply_together(self:Fold, many: Callable, blocks: list[Block], numbers: Numbers):
     "One step of a rule for many blocks; its diagnostics come with the other numbers"
@@ -99,6 +101,7 @@ def apply_together(self:Fold, many: Callable, blocks: list[Block], numbers: Numb
         for b, diagnostics in zip(blocks, rows(numbers)): b.report.describe(b.layer, diagnostics)
     numbers.use(values, describe)
 
+# %% ../../nbs/merging/25b_folding.ipynb #33510329
 @patch
 def keep(self:Fold, blocks: list[Block], numbers: Numbers):
     "Count what is kept of some blocks, and write it unless anything is wrong"
@@ -139,6 +142,7 @@ def fold_parts(self:Fold, parts: list[tuple], # layer, piece, rows, report
         numbers.read()
         raise
 
+# %% ../../nbs/merging/25b_folding.ipynb #d20e221c
 @patch
 def fold(self:Fold, layers: list[Layer], measured: dict)-> list[LayerReport]:
     "Some layers: kept = rule.add(kept, expert - base)"
@@ -154,6 +158,7 @@ def fold(self:Fold, layers: list[Layer], measured: dict)-> list[LayerReport]:
                                 "max_memory='4GB' (--max_memory 4GB) or the like") from None
     return [report.closed() for report in reports]
 
+# %% ../../nbs/merging/25b_folding.ipynb #75b5a3e4
 @patch
 def divide(self:Fold, layers: list[Layer])-> list[list[Layer]]:
     "Layers that are worked on together: on a CPU each by itself"

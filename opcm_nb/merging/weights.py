@@ -27,7 +27,7 @@ from .experts import read_statistics
 from .heads import other_labels
 from .adapter_parts import expert_part
 from .parts import part_record
-from .devices import device_room, to_device
+from .devices import fitted, to_device
 from .task_vectors import counted, length, presteps, task_vectors
 from .parallel import Budget
 from ..rules.core import Rule, Totals
@@ -41,9 +41,8 @@ class Weights:
                  budget: Budget | None = None): # of memory
         manifest = state.manifest
         self.state, self.base = state, base
-        self.rule, self.budget = rule, budget or Budget()
-        self.device, self.dtype = checked_device(device), float_dtype(manifest["dtype"])
-        self.budget.limit = device_room(self.device, self.budget)
+        self.rule, self.device = rule, checked_device(device)
+        self.dtype, self.budget = float_dtype(manifest["dtype"]), fitted(budget, self.device)
         self.only, self.exclude = manifest["only"], manifest.get("exclude", "")
         self.pre, self.equaliser = presteps(manifest["pre"])
         self.tangent = manifest.get("tangent", False)
@@ -131,6 +130,7 @@ def read_slots(self:Weights, block: Layer, rows: slice = slice(None), rule: Rule
     slots = self.slot_specs(block, rule) if self.totals.t else ()
     return {slot: self.state.read(f"{slot}.{block.name}", rows) for slot in slots}
 
+# %% ../../nbs/merging/12_weights.ipynb #32ee13e8
 @patch
 def kept(self:Weights, block: Layer, rows: slice = slice(None), rule: Rule | None = None,
          stored: dict[str, Tensor] | None = None # if it has been read

@@ -34,6 +34,7 @@ def digits(A: Tensor # [b, k, n] fp32
         x = x - part * 2.**-bits
     return parts, torch.ldexp(torch.ones_like(exponent, dtype=torch.float64), exponent)
 
+# %% ../../nbs/rules/03b_batched.ipynb #2085c395
 def sliced_gram(A: Tensor # [b, k, n] fp32
                )-> Tensor: # [b, k, k] fp64
     "Gram matrices from exact products in fp32"
@@ -46,6 +47,7 @@ def sliced_gram(A: Tensor # [b, k, n] fp32
                 G += product if i == j else product + product.mT
     return G * unit * unit.mT
 
+# %% ../../nbs/rules/03b_batched.ipynb #1080b2fd
 def batched_gram(A: Tensor # [b, k, n], k <= n, fp32 or fp64
                 )-> Tensor: # [b, k, k] fp64
     "Gram matrices on the rows of each matrix, exact as in fp64"
@@ -98,6 +100,7 @@ def removed(T: Tensor, A: Tensor, # [b, k, n], k <= n, one dtype
     if mode == "block_diag": mask = mask | torch.diag_embed(live)
     return B @ ((M * mask) @ P)
 
+# %% ../../nbs/rules/03b_batched.ipynb #f1001b9d
 def batched_project(T: Tensor, A: Tensor, # [b, k, n], k <= n, fp32 or fp64
                     alpha: float, mode: str, # as of `project`
                     basis: tuple[Tensor, Tensor] | None = None # `eigenvectors` of A's Grams
@@ -117,6 +120,7 @@ def units(x: Tensor # [b, k, n]
     usual = (largest == 0) | ((largest > 1e-9) & (largest < 1e9))
     return torch.where(usual, 1, unit)
 
+# %% ../../nbs/rules/03b_batched.ipynb #3c9b2766
 class Stack:
     "Matrices of one shape, wide or tall: what is merged so far, and what is added to it"
     def __init__(self, pairs: list[tuple[Tensor, Tensor]]): # (A, T) each
@@ -136,6 +140,7 @@ class Stack:
         dots = [torch.linalg.vecdot(x, y).double().sum(-1) for x, y in pairs]
         return torch.cat([facts, torch.stack([*dots, *(x.view(-1) for x in self.units)])])
 
+# %% ../../nbs/rules/03b_batched.ipynb #027c1ec6
 def bases(stacks: list[Stack])-> list[tuple[Tensor, Tensor]]: # `eigenvectors` of each stack
     "The decompositions of all stacks of one short side at once"
     sides, result = [x.A.shape[1] for x in stacks], {}
@@ -161,6 +166,7 @@ def report_row(size: int, numbers: list[float], limit: float)-> dict: # as of `S
                 removed_energy=1 - (d / t)**2 if t else 0.,
                 cos_before=cos(ta, t), cos_after=cos(da, d))
 
+# %% ../../nbs/rules/03b_batched.ipynb #005b622b
 def add_together(totals: list[Tensor], taus: list[Tensor], # [p, m, n] each, of any shapes
                  first: bool, # nothing has been merged yet
                  alpha: float, mode: str # as of `project`
