@@ -161,6 +161,7 @@ def in_mode(submit):
 class Stream:
     "In place of CUDA's: all is done when it is asked for"
     def __init__(self, device=None): self.device = device
+    def synchronize(self): _counts[0].add(_counts[0].waits, "synchronize")
 
 def driver(memory: float, capability: tuple[int, int])-> dict:
     "Answers in place of CUDA's driver"
@@ -170,7 +171,8 @@ def driver(memory: float, capability: tuple[int, int])-> dict:
                 get_device_name=lambda device=None: "Simulated device",
                 max_memory_allocated=lambda device=None: 0,
                 reset_peak_memory_stats=lambda device=None: None,
-                stream=lambda stream: nullcontext(), synchronize=lambda device=None: None)
+                current_stream=Stream, stream=lambda stream: nullcontext(),
+                synchronize=lambda device=None: None)
 
 # %% ../../nbs/evaluation/21_simulated_gpu.ipynb #f9b7c300
 @contextmanager

@@ -37,7 +37,8 @@ def to_host(x: Tensor)-> Tensor:
 # %% ../../nbs/merging/04b_devices.ipynb #8d1b21ae
 class Numbers:
     "Numbers that are computed somewhere, and used when they are read; on a CPU at once"
-    def __init__(self): self.waiting = []
+    def __init__(self, device: torch.device = torch.device("cpu")):
+        self.device, self.waiting = device, []
 
     def use(self, x: Tensor, function: Callable): # function of the entries of x
         "Have a function called with numbers"
@@ -52,6 +53,7 @@ class Numbers:
     def read(self):
         "Read all that wait in one copy, which ends after those before it, and use them"
         waiting, self.waiting = self.waiting, []
+        if not waiting and self.device.type == "cuda": torch.cuda.current_stream().synchronize()
         if not waiting: return
         values = iter(torch.cat([x for x, _ in waiting]).cpu().tolist())
         for x, function in waiting: function(*(next(values) for _ in range(len(x))))

@@ -129,7 +129,7 @@ def load(self:Fold, layer: Layer, piece: Layer, rows: slice, report: LayerReport
 def fold_parts(self:Fold, parts: list[tuple], # layer, piece, rows, report
                measured: dict):
     "One piece of each of some layers"
-    numbers, on_gpu = Numbers(), self.space.device.type != "cpu"
+    numbers, on_gpu = Numbers(self.space.device), self.space.device.type != "cpu"
     files = [()] * len(parts)
     if on_gpu: files = list(self.each(lambda part: self.load(*part), parts))
     blocks = chain.from_iterable(self.blocks(*part, numbers, measured, *loaded)
