@@ -8,7 +8,7 @@ readme  write README.md from nbs/index.ipynb (--check: only say whether it is cu
 docs    give the notebooks the processing that Quarto's input gets, so that show_doc cells run
 check   notebook hygiene: stored errors, machine paths, mixed cells, orphan modules
 """
-import ast, gc, io, os, re, subprocess, sys, time, warnings
+import ast, gc, io, os, re, subprocess, sys, time, traceback, warnings
 from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -72,12 +72,17 @@ def flagged(path, flags):
 
 def run(given, flags):
     sys.path.insert(0, str(cfg.config_path))
-    flags = [f for f in flags if f]
+    flags, failed = [f for f in flags if f], []
     for path in notebooks(given):
         if flags and not given and not flagged(path, flags): continue
-        start = time.time()
-        run_one(path, flags)
-        print(f"ran {path.relative_to(cfg.nbs_path)} in {time.time() - start:.0f} s", flush=True)
+        start, name = time.time(), path.relative_to(cfg.nbs_path)
+        try: run_one(path, flags)
+        except Exception:
+            traceback.print_exc()
+            failed.append(f"{name} failed; it is as it was")
+        else: print(f"ran {name} in {time.time() - start:.0f} s", flush=True)
+    for line in failed: print(line)
+    return not failed
 
 CLOCKS = re.compile(r"perf_counter|process_time|getrusage|RssAnon|VmHWM")
 EXPORT = re.compile(r"^#\|\s*export", re.M)
@@ -193,6 +198,6 @@ def main(verb:str, # run, test, readme, docs or check
     "Run, test and publish the notebooks"
     if verb not in ("run", "test", "readme", "docs", "check"): sys.exit(__doc__)
     os.chdir(cfg.config_path)
-    ok = {"run": lambda: run(nbs, flags.split(",")) or True, "test": lambda: test(nbs),
+    ok = {"run": lambda: run(nbs, flags.split(",")), "test": lambda: test(nbs),
           "readme": lambda: readme(check_only), "docs": docs, "check": check}[verb]()
     sys.exit(0 if ok else 1)
