@@ -1,13 +1,14 @@
 """What nbdev leaves open, one verb each: python .ci/nb.py VERB [--nbs A,B]
 
-run     execute notebooks in place and store the outputs a reader sees (--flags slow,gpu,hub)
+run     execute notebooks in place and store the outputs a reader sees (--flags slow,gpu,hub: those cells, too,
+        and without --nbs only the notebooks that have such cells)
 test    one process a notebook, with a time limit, as many at a time as there are cores, those that measure
         alone; prints `N passed, N failed`
 readme  write README.md from nbs/index.ipynb (--check: only say whether it is current)
 docs    give the notebooks the processing that Quarto's input gets, so that show_doc cells run
 check   notebook hygiene: stored errors, machine paths, mixed cells, orphan modules
 """
-import ast, gc, io, os, re, subprocess, sys, time, warnings
+import ast, gc, io, os, re, subprocess, sys, time, traceback, warnings
 from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -65,12 +66,23 @@ def run_one(path, flags):
     shrink(cell for cell in nb.cells if cell.id not in skip)
     write_nb(nb, path)
 
+def flagged(path, flags):
+    "Whether a notebook has a cell with one of these flags"
+    return any(re.search(rf"^#\|\s*({'|'.join(flags)})\b", c.source, re.M) for c in read_nb(path).cells)
+
 def run(given, flags):
     sys.path.insert(0, str(cfg.config_path))
+    flags, failed = [f for f in flags if f], []
     for path in notebooks(given):
-        start = time.time()
-        run_one(path, flags)
-        print(f"ran {path.relative_to(cfg.nbs_path)} in {time.time() - start:.0f} s", flush=True)
+        if flags and not given and not flagged(path, flags): continue
+        start, name = time.time(), path.relative_to(cfg.nbs_path)
+        try: run_one(path, flags)
+        except Exception:
+            traceback.print_exc()
+            failed.append(f"{name} failed; it is as it was")
+        else: print(f"ran {name} in {time.time() - start:.0f} s", flush=True)
+    for line in failed: print(line)
+    return not failed
 
 CLOCKS = re.compile(r"perf_counter|process_time|getrusage|RssAnon|VmHWM")
 EXPORT = re.compile(r"^#\|\s*export", re.M)
@@ -186,6 +198,6 @@ def main(verb:str, # run, test, readme, docs or check
     "Run, test and publish the notebooks"
     if verb not in ("run", "test", "readme", "docs", "check"): sys.exit(__doc__)
     os.chdir(cfg.config_path)
-    ok = {"run": lambda: run(nbs, flags.split(",")) or True, "test": lambda: test(nbs),
+    ok = {"run": lambda: run(nbs, flags.split(",")), "test": lambda: test(nbs),
           "readme": lambda: readme(check_only), "docs": docs, "check": check}[verb]()
     sys.exit(0 if ok else 1)

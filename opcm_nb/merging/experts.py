@@ -8,7 +8,7 @@ __all__ = ['Expert', 'check_kind', 'check_start', 'note_unmerged', 'check_announ
 
 # %% ../../nbs/merging/06_experts.ipynb #2ebf41b3
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from ..checkpoints.layers import Layer
 from ..checkpoints.loading import open_checkpoint
 from ..checkpoints.repositories import HUB_ID, hub_specs
 from ..checkpoints.tensorfiles import Spec
+from .devices import Numbers
 from ..rules.core import Rule
 from ..rules.linalg import sum_squares
 
@@ -137,24 +138,30 @@ class LayerReport:
 
 # %% ../../nbs/merging/06_experts.ipynb #e46a8454
 @patch
-def count(self:LayerReport, layer: Layer, tau: Tensor): # of `layer.stack`
+def count(self:LayerReport, layer: Layer, tau: Tensor, # of `layer.stack`
+          numbers: Numbers | None = None, # that are read later
+          check: Callable = lambda square: None # of the sum of squares
+         ):
     "Add the task vector of a piece to the report"
-    square = sum_squares(tau)
-    self.moved |= square > 0
-    if not layer.statistic: self.square += square
+    def add(square):
+        check(square)
+        self.moved |= square > 0
+        if not layer.statistic: self.square += square
+    (numbers or Numbers()).square(tau, add)
 
 @patch
-def count_slot(self:LayerReport, source: str, layer: Layer, rule: Rule, slot: str, x: Tensor):
+def count_slot(self:LayerReport, source: str, layer: Layer, rule: Rule, slot: str, x: Tensor,
+               numbers: Numbers | None = None): # that are read later
     "Add what is kept of a piece to the report; what is not finite is never kept"
-    if not x.is_floating_point(): return
-    square = sum_squares(x)
-    if not math.isfinite(square):
-        raise OpcmError(f"{source}: {slot} of {layer.name} ({rule.keeps.get(slot, 'a basis')}) is "
-                        "not finite after it; nothing was merged: try a state with dtype='float64' "
-                        "(--dtype float64), another rule, or leave the layer out with exclude= "
-                        "(--exclude)")
-    if slot in rule.keeps and not layer.statistic:
-        self.squares[slot] = self.squares.get(slot, 0.) + square
+    def add(square):
+        if not math.isfinite(square):
+            raise OpcmError(f"{source}: {slot} of {layer.name} ({rule.keeps.get(slot, 'a basis')}) "
+                            "is not finite after it; nothing was merged: try a state with "
+                            "dtype='float64' (--dtype float64), another rule, or leave the layer "
+                            "out with exclude= (--exclude)")
+        if slot in rule.keeps and not layer.statistic:
+            self.squares[slot] = self.squares.get(slot, 0.) + square
+    if x.is_floating_point(): (numbers or Numbers()).square(x, add)
 
 @patch
 def describe(self:LayerReport, layer: Layer, rows: list[dict] | None):

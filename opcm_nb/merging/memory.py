@@ -22,7 +22,8 @@ class MemoryGeneration:
     def write(self, key: str, x: Tensor, row: int = 0):
         "Write one tensor, or rows of it"
         if tuple(x.shape) == self.specs[key].shape:
-            self.tensors[key] = x.detach()
+            # pinned memory is scarce
+            self.tensors[key] = x.detach().clone() if x.is_pinned() else x.detach()
             return
         whole = torch.empty(self.specs[key].shape, dtype=x.dtype, device=x.device)
         self.tensors.setdefault(key, whole)[row:row + len(x)] = x.detach()

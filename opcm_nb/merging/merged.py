@@ -26,6 +26,7 @@ from ..checkpoints.tensorfiles import Spec
 from .base import FLOATS, check_base, float_dtype
 from .cards import model_card
 from .export import FILES, check_destination, write_model
+from .devices import to_device
 from .parallel import Threads, side_by_side
 from .own_models import OwnModel
 from .solvers import preserved
@@ -82,7 +83,7 @@ def merged_weights(self:MergedModel, layer: Layer, rows: slice, base: Tensor)-> 
     delta = self.change(layer, rows)
     if not layer.statistic: self.squares.append(sum_squares(delta))
     dtype = torch.promote_types(base.dtype, space.dtype)
-    w = base.to(space.device, dtype, copy=True).add_(delta)
+    w = to_device(base, space.device, dtype, copy=True).add_(delta)
     if math.isfinite(sum_squares(w)):
         variance = layer.statistic and "var" in layer.name.rpartition(".")[2]
         return w.clamp_(min=0) if variance else w

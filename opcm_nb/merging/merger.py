@@ -12,18 +12,16 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from ..basics.disk import guarded
-from ..checkpoints.layers import Layer
 from . import records
-from .experts import LayerReport
+from .devices import host_map
+from .folding import Fold
 from .manifest import arrival_trace
 from .memory import MemoryState
 from .outputs import Outputs
-from .parallel import Budget, Threads, cores
+from .parallel import Budget, Threads, Together, cores
 from .spaces import new_stream, open_space, recorded_rule
 from .state import StateFolder
-from .task_vectors import counted
 from ..rules.core import Rule
-from ..rules.linalg import solvable
 from ..rules.registry import make_rule
 
 # %% ../../nbs/merging/26_merger.ipynb #592284ca
@@ -34,35 +32,13 @@ class ContinualMerger(Outputs):
                  workers: Threads | None = None): # who works; all cores when left out
         self.state, self.space = state, space
         cpu = space.device.type == "cpu"
-        self.workers = workers or Threads(cores() if cpu else 2)      # one reads while one computes
+        self.workers = workers or Threads(cores() if cpu else 3)    # read, compute, write at a time
 
     rule = property(lambda self: self.space.rule)
     base = property(lambda self: self.space.base)
     layers = property(lambda self: self.space.layers)
     dtype = property(lambda self: self.space.dtype)
     totals = property(lambda self: self.space.totals) # scalars over the whole model so far
-
-# %% ../../nbs/merging/26_merger.ipynb #63c5d772
-@patch
-def fold_layer(self:ContinualMerger, expert, step: str, generation, layer: Layer, measured: dict
-              )-> LayerReport:
-    "One layer of one expert: kept = rule.add(kept, expert - base)"
-    space, report = self.space, LayerReport()
-    rule, about = space.ruling(layer), space.statistics(expert, layer, report)
-    for piece, rows in space.pieces(layer):
-        start = space.slot_rows(piece, rows).start or 0
-        with space.budget.claim(space.need(piece)):
-            for i, (block, kept, tau) in enumerate(space.steps(expert, piece, rows, report)):
-                if tau is not None:
-                    report.count(layer, tau)
-                    tau, weight = counted(space, expert, layer, tau)
-                    facts = measured | dict(statistics=about and about[i], weight=weight)
-                    with solvable(layer.name):
-                        report.describe(layer, getattr(rule, step)(kept, tau, layer.linear, facts))
-                for slot, x in space.stored(kept).items():
-                    report.count_slot(expert.source, layer, rule, slot, x)
-                    generation.write(f"{slot}.{block.name}", x, start)
-    return report.closed()
 
 # %% ../../nbs/merging/26_merger.ipynb #94e7ba2c
 @patch
@@ -73,8 +49,12 @@ def fold(self:ContinualMerger, expert, step: str, # the rule's: add or remove
     generation = self.state.begin(space.specs(expert))
     try:
         measure, layers = lambda: space.measure(expert), space.layers_with(expert)
-        work = lambda *layer: self.fold_layer(expert, step, generation, *layer)
-        reports = list(self.workers.run(measure, work, layers, progress).values())
+        threads = max(1, cores() // self.workers.parts)
+        with host_map(space.device, threads) as each:
+            fold = Fold(space, expert, step, generation, self.workers.number, each)
+            work = Together(fold.fold, fold.divide)
+            reports = self.workers.run(measure, work, layers, progress)
+        reports = [reports[layer.name] for layer in layers]
         space.check_base(reports)
         self.state.commit(generation, *outcome(reports))
     except BaseException:

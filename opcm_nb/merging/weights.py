@@ -27,6 +27,7 @@ from .experts import read_statistics
 from .heads import other_labels
 from .adapter_parts import expert_part
 from .parts import part_record
+from .devices import fitted, to_device
 from .task_vectors import counted, length, presteps, task_vectors
 from .parallel import Budget
 from ..rules.core import Rule, Totals
@@ -40,8 +41,8 @@ class Weights:
                  budget: Budget | None = None): # of memory
         manifest = state.manifest
         self.state, self.base = state, base
-        self.rule, self.budget = rule, budget or Budget()
-        self.device, self.dtype = checked_device(device), float_dtype(manifest["dtype"])
+        self.rule, self.device = rule, checked_device(device)
+        self.dtype, self.budget = float_dtype(manifest["dtype"]), fitted(budget, self.device)
         self.only, self.exclude = manifest["only"], manifest.get("exclude", "")
         self.pre, self.equaliser = presteps(manifest["pre"])
         self.tangent = manifest.get("tangent", False)
@@ -123,15 +124,23 @@ def slot_rows(self:Weights, piece: Layer, rows: slice)-> slice:
     return slice(*(x * piece.stack[0] // piece.shape[0] for x in (rows.start, rows.stop)))
 
 @patch
-def kept(self:Weights, block: Layer, rows: slice = slice(None), rule: Rule | None = None
+def read_slots(self:Weights, block: Layer, rows: slice = slice(None), rule: Rule | None = None
+              )-> dict[str, Tensor]: # slot -> tensor; empty before the first expert
+    "What is kept of a block, or of some matrices of it, on the host"
+    slots = self.slot_specs(block, rule) if self.totals.t else ()
+    return {slot: self.state.read(f"{slot}.{block.name}", rows) for slot in slots}
+
+# %% ../../nbs/merging/12_weights.ipynb #32ee13e8
+@patch
+def kept(self:Weights, block: Layer, rows: slice = slice(None), rule: Rule | None = None,
+         stored: dict[str, Tensor] | None = None # if it has been read
         )-> dict[str, Tensor]: # slot -> tensor
-    "What is kept of a block, or of some matrices of it"
-    specs = self.slot_specs(block, rule)
-    if not self.totals.t:
-        return {slot: torch.zeros(spec.shape, dtype=spec.dtype, device=self.device)
-                for slot, spec in specs.items()}
-    read = lambda slot: self.state.read(f"{slot}.{block.name}", rows).to(self.device)
-    return {slot: read(slot).reshape(spec.shape) for slot, spec in specs.items()}
+    "What is kept of a block, or of some matrices of it, where the arithmetic is done"
+    specs, device = self.slot_specs(block, rule), self.device
+    zeros = lambda s: torch.zeros(s.shape, dtype=s.dtype, device=device)
+    if not self.totals.t: return {slot: zeros(s) for slot, s in specs.items()}
+    if stored is None: stored = self.read_slots(block, rows, rule)
+    return {slot: to_device(stored[slot], device).reshape(s.shape) for slot, s in specs.items()}
 
 @patch
 def lacks(self:Weights, rule: Rule)-> str: # empty when it lacks nothing
@@ -163,12 +172,14 @@ def expert(self:Weights, source, statistics=None, start=None)-> Expert:
 # %% ../../nbs/merging/12_weights.ipynb #6c57f0ec
 @patch
 def steps(self:Weights, expert: Expert, piece: Layer, rows: slice = slice(None),
-          report: LayerReport | None = None # collects hashes and norms
+          report: LayerReport | None = None, # collects hashes and norms
+          reading=None, stored: list[dict] | None = None # as of `Fold.load`, if it has been read
          )-> Iterator[tuple[Layer, dict[str, Tensor], Tensor]]: # block, what is kept of it, tau
     "What a rule is handed of a piece, block by block"
-    slots = self.slot_rows(piece, rows)
-    for block, tau in zip(piece.blocks, task_vectors(self, expert, piece, rows, report)):
-        yield block, self.kept(block, slots), tau
+    slots, stored = self.slot_rows(piece, rows), stored or [None] * len(piece.blocks)
+    taus = task_vectors(self, expert, piece, rows, report, reading)
+    for block, kept, tau in zip(piece.blocks, stored, taus):
+        yield block, self.kept(block, slots, stored=kept), tau
 
 # %% ../../nbs/merging/12_weights.ipynb #4c77af18
 @patch
@@ -195,7 +206,7 @@ def statistics(self:Weights, expert: Expert, layer: Layer, report: LayerReport
     "An expert's input Gram [in, in], or Fisher information of the layer's own shape, as blocks"
     x = read_statistics(expert, layer, self.rule, report)
     if x is None: return None
-    x = x.to(self.device, self.dtype)
+    x = to_device(x, self.device, self.dtype)
     return split_blocks(layer, x) if self.rule.needs == "fisher" else [x] * len(layer.blocks)
 
 # %% ../../nbs/merging/12_weights.ipynb #fb22e7b5

@@ -96,6 +96,8 @@ class OPCMImportance(OPCM):
         if linear: return super().add(kept, tau, linear, measured)
         return ImportanceSum(self.eps).add(kept, tau, linear, measured)
 
+    add_together = OPCM.add_together # of linear layers alone
+
     def solve(self, kept, linear, totals):
         "A / lambda, or FT / F"
         if linear: return super().solve(kept, linear, totals)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .linalg import scaled
 from .projection import MODES, RANK_TOL, Projection, project
+from .batched import add_together
 from .checks import defines
 from .core import Rule
 
@@ -52,6 +53,11 @@ class OPCM(Rule):
             rows.append(_report(T, scaled_A, p, unit_T, unit_A))
             A.add_(p.delta, alpha=unit_T)
         return rows
+
+    def add_together(self, kept, taus, measured):
+        "As `add` for many layers of linear maps, on a GPU"
+        first = not measured[0].get("t", 1)
+        return add_together([k["A"] for k in kept], taus, first, self.alpha, self.mode)
 
     def solve(self, kept, linear, totals):
         "A / lambda"
