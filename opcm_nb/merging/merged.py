@@ -124,14 +124,14 @@ def note_length(self:MergedModel):
 def conclude(self:MergedModel, digests: dict[str, dict[str, Digest]]): # of what was read
     "Look at the whole: the length of the change, and whether the base is the stream's"
     space, hashes = self.space, dict(hash={}, rest={})
-    digests = {part: {n: str(x) for n, x in own.items()} for part, own in digests.items()}
+    digests = {part: {n: str(x) for n, x in tensors.items()} for part, tensors in digests.items()}
     messages = self.workers.exchange((self.squares, digests))
     self.squares = [x for squares, _ in messages for x in squares]
     self.note_length()
     for _, digests in messages:
         for part in hashes: hashes[part] |= digests[part]
-    for part, own in hashes.items():
-        check_base(space.state.manifest, space.base.source, content_hash(own), part)
+    for part, tensors in hashes.items():
+        check_base(space.state.manifest, space.base.source, content_hash(tensors), part)
 
 # %% ../../nbs/merging/20_merged.ipynb #4d362f82
 @patch

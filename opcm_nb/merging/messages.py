@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PATIENCE', 'SEEN', 'SharedError', 'Watch', 'stop', 'connection', 'received', 'exchange', 'together', 'eventually',
-           'write_at', 'locked_out', 'check_shared', 'forget']
+           'write_at', 'locked_out', 'need', 'forget', 'check_shared']
 
 # %% ../../nbs/merging/30_messages.ipynb #7f644de2
 import atexit
@@ -134,30 +134,34 @@ def locked_out(path: Path)-> bool:
     except Timeout: return True
 
 # %% ../../nbs/merging/30_messages.ipynb #da800073
+def need(condition, folder: Path, fault: str):
+    "Refuse a folder where something does not become true in time"
+    if eventually(condition): return
+    raise OpcmError(f"{folder} on {socket.gethostname()}: {fault} after {SEEN} s; several "
+                    "machines need one file system that all of them see")
+
+def forget(*paths: Path):
+    "Delete files, if they are there"
+    for path in paths: path.unlink(missing_ok=True)
+
+# %% ../../nbs/merging/30_messages.ipynb #2154d249
 def check_shared(folder: Path):
     "Refuse a folder that some process does not see as the others do"
     rank, mine = dist.get_rank(), secrets.token_bytes(16)
     path = folder / exchange(f".shared-{secrets.token_hex(4)}")[0]
     lock = FileLock(path.with_suffix(".lock"))
-    def need(condition, fault):
-        if eventually(condition): return
-        raise OpcmError(f"{folder} on {socket.gethostname()}: {fault} after {SEEN} s; several "
-                        "machines need one file system that all of them see")
     try:
         with together():
             if rank == 0: lock.acquire()
             if rank == 0: write_at(path, bytes(16), 0)
         with together():
-            need(path.exists, "what the first process wrote is not there")
+            need(path.exists, folder, "what the first process wrote is not there")
             if rank: write_at(path, mine, 16 * rank)
         whole = bytes(16) + b"".join(exchange(mine)[1:])
         with together():
-            need(lambda: path.read_bytes() == whole, "what others wrote into one file is not there")
-            if rank: need(lambda: locked_out(lock.lock_file), "the first's file lock is not seen")
+            need(lambda: path.read_bytes() == whole, folder, "what others wrote is not there")
+            locked = lambda: locked_out(lock.lock_file)
+            if rank: need(locked, folder, "the file lock of the first process is not seen")
     finally:
         lock.release()
         if rank == 0: forget(path, Path(lock.lock_file))
-
-def forget(*paths: Path):
-    "Delete files, if they are there"
-    for path in paths: path.unlink(missing_ok=True)
