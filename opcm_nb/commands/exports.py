@@ -17,7 +17,8 @@ from ..basics.disk import need_space
 from ..basics.sizes import count, human_size
 from ..checkpoints.full_models import adapter_folder
 from ..checkpoints.loading import open_checkpoint
-from .plan import newcomer_lines, plan, preview, show_plan, spread_line
+from .plan import effort, newcomer_lines, plan, preview, show_plan
+from .plan import span, spread_line
 from .terminal import command, first_process
 from ..merging.base import FLOATS, float_dtype
 from ..merging.distributed import create_merger, open_merger, scratch_room
@@ -102,6 +103,10 @@ def dry_export(merger: ContinualMerger, out: Path, overwrite: bool, tokenizer_fr
     specs = OwnModel(model, **parts).specs if any(parts.values()) else model.specs
     size = human_size(sum(spec.nbytes for spec in specs.values()))
     tell(f"{out}: {len(specs)} tensors, {size}, {merger.totals.t} experts")
+    if not merger.state.manifest.get("lora"):
+        costs = effort(merger, model.rule)
+        tell(f"time        about {span(costs['written'])} here, {span(costs['solve'])} of "
+             "processor time")
 
 # %% ../../nbs/commands/05_exports.ipynb #78e1f48a
 def written(merger: ContinualMerger, out: str, rank: int | None, settings: dict)-> str:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST', 'VECTOR', 'CountedFiles', 'CountedState', 'Cost', 'Setting', 'clock', 'names', 'random_file',
-           'random_statistics', 'Rehearsal', 'rehearse', 'played', 'enlarged', 'Prices']
+           'random_statistics', 'Rehearsal', 'times_read', 'rehearse', 'played', 'enlarged', 'Prices']
 
 # %% ../../nbs/commands/07_rehearsal.ipynb #a997d40f
 import math
@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import torch
+from fastcore.basics import patch
 from safetensors.torch import save_file
 
 from ..checkpoints.checkpoint import Checkpoint
@@ -51,6 +52,11 @@ class CountedState(StateFolder):
         self.count += x.nbytes
         return x
 
+    def check(self, key, x=None):
+        "A tensor that is read in pieces is read once more for its hash"
+        if x is None and key not in self.sound: self.count += self.opened().specs[key].nbytes
+        super().check(key, x)
+
 # %% ../../nbs/commands/07_rehearsal.ipynb #7a90c613
 class Cost(NamedTuple):
     "What an arrival of one tensor takes, and an export"
@@ -58,6 +64,7 @@ class Cost(NamedTuple):
     solve: float # likewise, to solve and write it
     model: float # how often base and expert are read
     state: float # which share of the state is read, or how often
+    statistics: float # how often an expert's statistics are read; 0 where there are none
 
 class Setting(NamedTuple):
     "What decides what an arrival costs, beside the shapes"
@@ -66,6 +73,7 @@ class Setting(NamedTuple):
     stored: torch.dtype # of base and experts
     pre: str = ""
     device: str = "cpu"
+    solver: Rule | None = None # of an export, to be timed as well
 
 def clock(device: str)-> float:
     "Processor time; of a device, the time that passes"
@@ -86,12 +94,14 @@ def random_file(path: Path, shapes: list[tuple[int, ...]], dtype: torch.dtype, s
     save_file({n: draw(s).to(dtype) for n, s in names(shapes).items()}, path)
     return Checkpoint(str(path), CountedFiles([path]))
 
-def random_statistics(rule: Rule, shapes: list[tuple[int, ...]])-> dict | None:
+def random_statistics(path: Path, rule: Rule, shapes: list[tuple[int, ...]]
+                     )-> Checkpoint | None:
     "Statistics of an expert, where a rule needs them"
     if not rule.needs: return None
-    if rule.needs == "fisher": return {n: torch.rand(s) for n, s in names(shapes).items()}
-    factors = {n: torch.randn(s[-1], s[-1]) for n, s in names(shapes).items() if len(s) == 2}
-    return {n: x @ x.mT for n, x in factors.items()}
+    tensors = {n: torch.rand(s) for n, s in names(shapes).items()}
+    if rule.needs == "gram": tensors = {n: x.mT @ x for n, x in tensors.items() if x.ndim == 2}
+    save_file(tensors, path)
+    return Checkpoint(str(path), CountedFiles([path]))
 
 # %% ../../nbs/commands/07_rehearsal.ipynb #96a67466
 class Rehearsal:
@@ -105,6 +115,7 @@ class Rehearsal:
                          for n, s in names(shapes).items())
         manifest = weights_manifest(self.base, setting.rule, setting.pre, roles=roles,
                                     dtype=str(setting.dtype))
+        self.statistics = random_statistics(place / "x.safetensors", setting.rule, shapes)
         self.state = CountedState.create(place / "state", manifest)
         space = Weights(self.state, self.base, setting.rule, setting.device)
         self.merger = ContinualMerger(self.state, space, Threads(1))
@@ -115,25 +126,32 @@ class Rehearsal:
         work()
         return clock(self.setting.device) - start
 
-    def add(self, expert: Checkpoint)-> tuple[float, float, float]:
-        "Seconds of an arrival; how often base and expert, and the state, are read in it"
-        statistics, files = random_statistics(self.setting.rule, self.shapes), self.base.tensors
-        self.state.count = files.count = 0
-        seconds = self.timed(lambda: self.merger.add(expert, statistics=statistics))
-        size = lambda specs: sum(spec.nbytes for spec in specs.values())
-        kept = size(self.merger.space.specs()) or 1
-        return seconds, files.count / size(self.base.specs), self.state.count / kept
+# %% ../../nbs/commands/07_rehearsal.ipynb #0527c40f
+def times_read(checkpoint: Checkpoint | None)-> float:
+    "How often each byte of a file was read since it was last asked"
+    if checkpoint is None: return 0.
+    count, checkpoint.tensors.count = checkpoint.tensors.count, 0
+    return count / sum(spec.nbytes for spec in checkpoint.specs.values())
+
+@patch
+def add(self:Rehearsal, expert: Checkpoint)-> tuple[float, float, float, float]:
+    "Seconds of an arrival; how often base and expert, the state, and statistics are read in it"
+    for checkpoint in (self.base, self.statistics): times_read(checkpoint)
+    self.state.count = 0
+    seconds = self.timed(lambda: self.merger.add(expert, statistics=self.statistics))
+    kept = sum(spec.nbytes for spec in self.merger.space.specs().values())
+    return seconds, times_read(self.base), self.state.count / kept, times_read(self.statistics)
 
 # %% ../../nbs/commands/07_rehearsal.ipynb #bbe32e02
-def rehearse(setting: Setting, shapes: list[tuple[int, ...]], # [m, n] of matrices, [n] of others
-             solve: bool = False # time an export as well
+def rehearse(setting: Setting, shapes: list[tuple[int, ...]] # [m, n] of matrices, [n] of others
             )-> Cost:
     "Three arrivals; the quicker of the last two counts"
     with TemporaryDirectory(ignore_cleanup_errors=True) as place:
         stream = Rehearsal(setting, shapes, Path(place))
         first, *rest = (stream.add(expert) for expert in stream.experts)
-        export = lambda: stream.merger.export(stream.place / "out.safetensors", overwrite=True)
-        solution = min(stream.timed(export) for _ in range(2)) if solve else 0.
+        export = lambda: stream.merger.export(stream.place / "out.safetensors", overwrite=True,
+                                              rule=setting.solver)
+        solution = min(stream.timed(export) for _ in range(2)) if setting.solver else 0.
     return Cost(min(seconds for seconds, *_ in rest), solution, *rest[-1][1:])
 
 # %% ../../nbs/commands/07_rehearsal.ipynb #90db0e15
@@ -157,15 +175,15 @@ def enlarged(times: list[float], factor: float # of the sides, from the first si
 # %% ../../nbs/commands/07_rehearsal.ipynb #43818fdd
 class Prices:
     "What arrivals of a setting take, by shape; each is played once"
-    def __init__(self, setting: Setting, solve: bool = False):
-        self.setting, self.solve = setting, solve
-        rehearse(setting, [(8, 8)], solve)                                   # libraries wake up
-        self.fixed = self.play([(8,)])
-        self.each = self.minus(self.play([(8,)] * 33), self.fixed, 32)
+    def __init__(self, setting: Setting):
+        self.setting = setting
+        rehearse(setting, [(8, 8)])                                   # libraries wake up
+        self.fixed = self.play([])
+        self.each = self.minus(self.play([(8,)] * 32), self.fixed, 32)
         self.vector = self.minus(self.play([(VECTOR,)]), self.fixed, VECTOR)
         self.matrices = {}
 
-    def play(self, shapes)-> Cost: return rehearse(self.setting, shapes, self.solve)
+    def play(self, shapes)-> Cost: return rehearse(self.setting, [(8, 8), *shapes])
 
     def minus(self, cost: Cost, fixed: Cost, number: int = 1)-> Cost:
         "Seconds beyond what any arrival takes, of one of a number"
