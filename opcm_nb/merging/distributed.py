@@ -57,28 +57,32 @@ class SharedFolder(StateFolder):
         time.sleep(.5)                                            # its lock ends with it
         with suppress(OpcmError, OSError), StateFolder(self.path, self.manifest).lock(): pass
 
-    def begin(self, specs)-> Generation:
-        generation = None
-        with together():
-            if dist.get_rank() == 0: generation = super().begin(specs)
-        name = exchange(generation and generation.folder.name)[0]
-        return generation or Generation(self.path / name, specs, joins=True)
+# %% ../../nbs/merging/27_distributed.ipynb #f5db109f
+@patch
+def begin(self:SharedFolder, specs)-> Generation:
+    generation = None
+    with together():
+        if dist.get_rank() == 0: generation = super(SharedFolder, self).begin(specs)
+    name = exchange(generation and generation.folder.name)[0]
+    return generation or Generation(self.path / name, specs, joins=True)
 
-    def keep(self, digest, part):
-        if dist.get_rank() == 0: super().keep(digest, part)
+@patch
+def keep(self:SharedFolder, digest, part):
+    if dist.get_rank() == 0: super(SharedFolder, self).keep(digest, part)
 
-    def commit(self, generation, manifest, rows):
-        keys = set(generation.digests)
-        generation.leave(keys - generation.written)
-        with together():
-            if dist.get_rank(): generation.tensors.close()
-        parts = exchange({key: str(digest) for key, digest in generation.digests.items()})
-        generation.digests = {key: digest for part in parts for key, digest in part.items()}
-        missing = sorted(keys - generation.digests.keys())
-        if missing: raise ValueError(f"{missing[0]} was never written")
-        with together():
-            if dist.get_rank() == 0: super().commit(generation, manifest, rows)
-        self.refresh()
+@patch
+def commit(self:SharedFolder, generation, manifest, rows):
+    keys = set(generation.digests)
+    generation.leave(keys - generation.written)
+    with together():
+        if dist.get_rank(): generation.tensors.close()
+    parts = exchange({key: str(digest) for key, digest in generation.digests.items()})
+    generation.digests = {key: digest for part in parts for key, digest in part.items()}
+    missing = sorted(keys - generation.digests.keys())
+    if missing: raise ValueError(f"{missing[0]} was never written")
+    with together():
+        if dist.get_rank() == 0: super(SharedFolder, self).commit(generation, manifest, rows)
+    self.refresh()
 
 # %% ../../nbs/merging/27_distributed.ipynb #bf399ee1
 class Processes(Threads):
@@ -118,6 +122,7 @@ def alone(self:Processes)-> Threads | None:
 @patch
 def together(self:Processes): return together()
 
+# %% ../../nbs/merging/27_distributed.ipynb #6a2800f8
 @patch
 def joined(self:Processes, make: Callable[[bool], object])-> object:
     "What the first process makes, and others join"

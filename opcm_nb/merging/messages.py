@@ -22,6 +22,7 @@ from functools import cache
 from pathlib import Path
 
 import torch.distributed as dist
+from fastcore.basics import patch
 from filelock import FileLock, Timeout
 
 from ..basics.disk import OpcmError, first_line
@@ -48,15 +49,17 @@ class Watch:
             while not self.end.wait(1): dist.monitored_barrier(self.group, self.patience)
         except RuntimeError as e: self.lost = first_line(e, 80)
 
-    def leave(self):
-        "End with the process; who waits for one that is gone would not end"
-        if self.failed:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(1)
-        self.end.set()
-        self.thread.join(2)
-        dist.destroy_process_group()
+# %% ../../nbs/merging/30_messages.ipynb #5efb0c05
+@patch
+def leave(self:Watch):
+    "End with the process; who waits for one that is gone would not end"
+    if self.failed:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+    self.end.set()
+    self.thread.join(2)
+    dist.destroy_process_group()
 
 # %% ../../nbs/merging/30_messages.ipynb #85795bd5
 def stop(number, frame):
