@@ -219,8 +219,8 @@ def measured(self:Prices, m: int, n: int)-> Cost:
         cost = self.sized(size)
         if factor == 1: return cost
         if cost.seconds + cost.solve > BRIEF: break
-    others = self.sized(smaller(m, n, 2 * factor)), cost, self.sized(thinner(*size))
-    grown = lambda key: enlarged(*(getattr(other, key) for other in others), factor)
+    plays = self.sized(smaller(m, n, 2 * factor)), cost, self.sized(thinner(*size))
+    grown = lambda key: enlarged(*(getattr(play, key) for play in plays), factor)
     return cost._replace(seconds=grown("seconds"), solve=grown("solve"))
 
 @patch

@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 from ..basics.disk import OpcmError, first_line
 
 # %% ../../nbs/merging/30_messages.ipynb #8520f1e7
-PATIENCE = 30 # seconds without a sign of life after which a process counts as gone
+PATIENCE = 120 # seconds without a sign of life after which a process counts as gone
 
 class SharedError(OpcmError):
     "An error that all processes know of"
