@@ -9,6 +9,7 @@ __all__ = ['PATIENCE', 'SEEN', 'SharedError', 'Watch', 'stop', 'connection', 're
 # %% ../../nbs/merging/30_messages.ipynb #7f644de2
 import atexit
 import os
+import re
 import secrets
 import signal
 import socket
@@ -25,7 +26,7 @@ import torch.distributed as dist
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
 
-from ..basics.disk import OpcmError, first_line
+from ..basics.disk import OpcmError
 
 # %% ../../nbs/merging/30_messages.ipynb #8520f1e7
 PATIENCE = 120 # seconds without a sign of life after which a process counts as gone
@@ -47,7 +48,7 @@ class Watch:
         "A barrier every second"
         try:
             while not self.end.wait(1): dist.monitored_barrier(self.group, self.patience)
-        except RuntimeError as e: self.lost = first_line(e, 80)
+        except RuntimeError as e: self.lost = str(e)
 
 # %% ../../nbs/merging/30_messages.ipynb #5efb0c05
 @patch
@@ -91,8 +92,10 @@ def received(message)-> list: # the message of each process
     problem = answer.exception() if answer.done() else watch.lost
     if not problem: return messages
     watch.failed = True
-    raise SharedError(f"another process died, or its machine is out of reach ({first_line(problem)}"
-                      "); what was committed before is intact: repeat the command")
+    rank = re.search(r"Rank (\d+) failed", str(problem))
+    subject = f"process {rank[1]}" if rank else "another process"
+    raise SharedError(f"{subject} died, or its machine is out of reach; what was committed before "
+                      "is intact: repeat the command")
 
 # %% ../../nbs/merging/30_messages.ipynb #27a08b40
 def exchange(message, error: str = "")-> list: # the message of each process
