@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OpcmError', 'OpcmNote', 'note', 'first_line', 'naming', 'disk_errors', 'guarded', 'fsync_path', 'write_durably',
-           'need_space', 'scratch_folder', 'publish_folder']
+           'need_space', 'sweep_scratch', 'scratch_folder', 'publish_folder']
 
 # %% ../../nbs/basics/01_disk.ipynb #92995e0a
 import glob
@@ -97,12 +97,16 @@ def _in_use(room: Path)-> bool:
         with FileLock(room / "lock", timeout=0): return False
     except OSError: return True                                   # `Timeout` is one
 
+def sweep_scratch(out: Path, kind: str = "new"):
+    "Delete the scratch folders of dead processes"
+    for left in _hidden(out, kind):
+        if not _in_use(left): shutil.rmtree(left, ignore_errors=True)
+
 @contextmanager
 def scratch_folder(out: Path, # what it is for
                    kind: str = "new")-> Iterator[Path]:
     "A hidden folder beside `out`, deleted at the end; those of dead processes are deleted first"
-    for left in _hidden(out, kind):
-        if not _in_use(left): shutil.rmtree(left, ignore_errors=True)
+    sweep_scratch(out, kind)
     room = out.with_name(f".{out.name}.{kind}-{os.getpid()}")
     room.mkdir(parents=True)
     try:

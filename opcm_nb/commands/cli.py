@@ -72,6 +72,7 @@ def opcm_add(state:str, # State folder
              weight:float=1., # How much it counts beside the others: above 0
              device:str="cpu", # Where the arithmetic is done
              max_memory:str=None, # To work in, such as 2GB; half of what is free if left out
+             threads:int=None, # Of each process; all cores if left out
              wait:store_true=False, # For another process that writes to it, instead of stopping
              force:store_true=False, # Accept content that is already in
              dry_run:store_true=False, # Check, print the plan and stop
@@ -85,8 +86,7 @@ def opcm_add(state:str, # State folder
         if statistics or start or dry_run:
             raise ValueError("a state of adapters takes them with --name, --weight, --force and "
                              "--wait alone")
-        if not first_process(): return
-    merger = open_merger(state, base, device=device, max_memory=max_memory, wait=wait)
+    merger = open_merger(state, base, None, device, max_memory, wait, threads)
     if dry_run:
         dry_add(merger, experts, statistics, start, name, force, checked_weight(weight))
         return
@@ -107,6 +107,7 @@ def opcm_remove(state:str, # State folder
                 certificate:str=None, # Write hashes before and after to a .json file (one expert)
                 device:str="cpu", # Where the arithmetic is done
                 max_memory:str=None, # To work in, such as 2GB; half of what is free if left out
+                threads:int=None, # Of each process; all cores if left out
                 wait:store_true=False, # For another process that writes to it, instead of stopping
                 debug:store_true=False, # Show tracebacks
                )->None:
@@ -114,8 +115,7 @@ def opcm_remove(state:str, # State folder
     experts = expert if isinstance(expert, list) else [expert]
     if (statistics or start or certificate) and len(experts) > 1:
         raise ValueError("--statistics, --start and --certificate need exactly one expert")
-    if is_lora(state) and not first_process(): return
-    merger = open_merger(state, base, device=device, max_memory=max_memory, wait=wait)
+    merger = open_merger(state, base, None, device, max_memory, wait, threads)
     for e in experts:
         paper = certificate if first_process() else None
         record = merger.remove(e, not is_lora(state), statistics, start, paper)

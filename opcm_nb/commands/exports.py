@@ -7,18 +7,21 @@ __all__ = ['tell', 'arrival_line', 'weight_line', 'is_lora', 'dry_add', 'scale_l
            'opcm_export', 'merge_all', 'opcm_merge']
 
 # %% ../../nbs/commands/05_exports.ipynb #7123e994
+from functools import partial
 from pathlib import Path
 
 import torch
 from fastcore.script import store_true
 
-from ..basics.disk import need_space, scratch_folder
+from ..basics.disk import need_space
 from ..basics.sizes import count, human_size
 from ..checkpoints.full_models import adapter_folder
 from ..checkpoints.loading import open_checkpoint
-from .plan import newcomer_lines, plan, preview, show_plan, spread_line
+from .plan import effort, newcomer_lines, plan, preview, show_plan
+from .plan import span, spread_line
 from .terminal import command, first_process
 from ..merging.base import FLOATS, float_dtype
+from ..merging.distributed import create_merger, open_merger, scratch_room
 from ..merging.export import check_destination
 from ..merging.hub import check_push
 from ..merging.manifest import read_manifest
@@ -99,7 +102,11 @@ def dry_export(merger: ContinualMerger, out: Path, overwrite: bool, tokenizer_fr
     if tokenizer_from: tokenizer_folder(merger.state.manifest, merger.base, tokenizer_from)
     specs = OwnModel(model, **parts).specs if any(parts.values()) else model.specs
     size = human_size(sum(spec.nbytes for spec in specs.values()))
-    print(f"{out}: {len(specs)} tensors, {size}, {merger.totals.t} experts")
+    tell(f"{out}: {len(specs)} tensors, {size}, {merger.totals.t} experts")
+    if not merger.state.manifest.get("lora"):
+        costs = effort(merger, model.rule)
+        tell(f"time        about {span(costs['written'])} here, {span(costs['solve'])} of "
+             "processor time")
 
 # %% ../../nbs/commands/05_exports.ipynb #78e1f48a
 def written(merger: ContinualMerger, out: str, rank: int | None, settings: dict)-> str:
@@ -112,7 +119,7 @@ def written(merger: ContinualMerger, out: str, rank: int | None, settings: dict)
     return f" as one adapter ({text}; {merger.extract(out, rank or None, **settings)[1]})"
 
 # %% ../../nbs/commands/05_exports.ipynb #2cb7b4a0
-@command
+@partial(command, shared=True)
 def opcm_export(state:str, # State folder
                 out:str, # Folder, or a .safetensors, .pt, .pth or .bin file
                 rule:str="", # Another rule, or settings: ties:scale=.5; else the state's
@@ -130,6 +137,7 @@ def opcm_export(state:str, # State folder
                 max_shard_size:str="5GB", # Of the weight files
                 device:str="cpu", # Where the arithmetic is done
                 max_memory:str=None, # To work in, such as 2GB; half of what is free if left out
+                threads:int=None, # Of each process; all cores if left out
                 overwrite:store_true=False, # Replace an existing export
                 dry_run:store_true=False, # Check, print what would be written and stop
                 debug:store_true=False, # Show tracebacks
@@ -138,36 +146,37 @@ def opcm_export(state:str, # State folder
     lora, parts = is_lora(state), dict(head=head, vocabulary=vocabulary)
     check_options(lora, rank, parts | dict(dry_run=dry_run, tokenizer_from=tokenizer_from,
                                            push=push, preserve=preserve, private=private))
-    merger = ContinualMerger.open(state, base, device=device, max_memory=max_memory)
+    merger = open_merger(state, base, None, device, max_memory, threads=threads)
     settings = dict(dtype=dtype, rule=rule or None, scale=scale)
     if not (lora and rank is not None): settings |= dict(preserve=preserve,
                                                          preserve_from=preserve_from)
-    if text := scale_line(merger, rule, scale): print(text)
+    if text := scale_line(merger, rule, scale): tell(text)
     if dry_run:
-        if push: check_push(push, Path(out), private)
+        if push and first_process(): check_push(push, Path(out), private)
         dry_export(merger, Path(out), overwrite, tokenizer_from, parts, settings)
         return
     settings |= dict(overwrite=overwrite, progress=not lora, push=push, private=private)
     if rank is None: settings |= parts | dict(tokenizer_from=tokenizer_from,
                                               max_shard_size=max_shard_size)
-    print(f"{out}: written{written(merger, out, rank, settings)}")
-    if push: print(f"{push}: on the hub")
+    tell(f"{out}: written{written(merger, out, rank, settings)}")
+    if push: tell(f"{push}: on the hub")
 
 # %% ../../nbs/commands/05_exports.ipynb #f8a03ceb
 def merge_all(base: str, experts: list[str], out: Path, force: bool, overwrite: bool,
-              dtype: str | None, settings: dict, scale: float | None = None):
+              dtype: str | None, settings: dict, scale: float | None = None,
+              threads: int | None = None):
     "Create, add and export through a state beside the destination, which is deleted at the end"
-    with scratch_folder(out.resolve(), "state") as scratch:
-        merger = ContinualMerger.create(base, scratch, **settings)
-        if text := scale_line(merger, "", scale): print(text)
-        for e in experts: print(arrival_line(merger.add(e, force=force, progress=True)))
+    with scratch_room(out.resolve(), "state") as scratch:
+        merger = create_merger(base, scratch, threads, **settings)
+        if text := scale_line(merger, "", scale): tell(text)
+        for e in experts: tell(arrival_line(merger.add(e, force=force, progress=True)))
         about = merger.state.manifest
-        if text := spread_line(about, about["arrivals"]): print(text)
+        if text := spread_line(about, about["arrivals"]): tell(text)
         merger.export(out, dtype, overwrite, True, scale=scale)
-    print(f"{out}: written ({count(len(experts), 'expert')})")
+    tell(f"{out}: written ({count(len(experts), 'expert')})")
 
 # %% ../../nbs/commands/05_exports.ipynb #0ed78fa6
-@command
+@partial(command, shared=True)
 def opcm_merge(base:str, # The experts' base: folder, file, hub id or open_clip:NAME/TAG
                expert:str, # Fine-tuned copy of the base; further ones follow
                out:str="merged", # Folder, or a .safetensors, .pt, .pth or .bin file
@@ -180,6 +189,7 @@ def opcm_merge(base:str, # The experts' base: folder, file, hub id or open_clip:
                dtype:str=None, # Of the result; the base's when left out
                device:str="cpu", # Where the arithmetic is done
                max_memory:str=None, # To work in, such as 2GB; half of what is free if left out
+               threads:int=None, # Of each process; all cores if left out
                force:store_true=False, # Accept the same content twice
                overwrite:store_true=False, # Replace an existing result
                dry_run:store_true=False, # Check, print the plan and stop
@@ -194,6 +204,6 @@ def opcm_merge(base:str, # The experts' base: folder, file, hub id or open_clip:
     for e in experts:                                   # all must open before the first is merged
         if not adapter_folder(e): open_checkpoint(e)
     if dry_run:
-        dry_add(ContinualMerger.create(base, **settings), experts)
+        if first_process(): dry_add(ContinualMerger.create(base, **settings), experts)
         return
-    merge_all(base, experts, out, force, overwrite, dtype, settings, scale)
+    merge_all(base, experts, out, force, overwrite, dtype, settings, scale, threads)

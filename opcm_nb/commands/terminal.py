@@ -36,7 +36,8 @@ def one_line_errors(debug: bool):
     try: yield
     except ValueError as e: _stop(e, 2)
     except (OpcmError, OSError) as e: _stop(e, 1)
-    except KeyboardInterrupt: _stop("interrupted; what was committed before is intact", 1)
+    except KeyboardInterrupt as e:
+        _stop(str(e) or "interrupted; what was committed before is intact", 1)
     except Exception as e: _stop(f"{type(e).__name__}: {e} (--debug shows where)", 1)
 
 # %% ../../nbs/commands/04_terminal.ipynb #4d61444b

@@ -120,27 +120,40 @@ def note_length(self:MergedModel):
              f"together, so {self.rule.name} has found no sensible solution here: try other "
              "settings or another rule")
 
+# %% ../../nbs/merging/20_merged.ipynb #dd1d2897
+@patch
+def conclude(self:MergedModel, digests: dict[str, dict[str, Digest]]): # of what was read
+    "Look at the whole: the length of the change, and whether the base is the stream's"
+    space, hashes = self.space, dict(hash={}, rest={})
+    digests = {part: {n: str(x) for n, x in tensors.items()} for part, tensors in digests.items()}
+    messages = self.workers.exchange((self.squares, digests))
+    self.squares = [x for squares, _ in messages for x in squares]
+    self.note_length()
+    for _, digests in messages:
+        for part in hashes: hashes[part] |= digests[part]
+    for part, tensors in hashes.items():
+        check_base(space.state.manifest, space.base.source, content_hash(tensors), part)
+
 # %% ../../nbs/merging/20_merged.ipynb #4d362f82
 @patch
 def rows(self:MergedModel, progress: bool = False # show a bar
         )-> Iterator[tuple[list[str], Tensor, int]]: # tied names, rows, where they begin
-    "The merged model in pieces"
+    "The merged model in pieces; of several processes, this one's share"
     space, base = self.space, self.space.base
     self.squares = []
     space.check_budget(self.rule)
     names = [n for n in base.specs if n not in base.aliases]
+    names = self.workers.share(names, [float(base.specs[n].nbytes) for n in names])
     todo = [(n, *piece) for n in names for piece in self.pieces(n)]
     digests = dict(hash={}, rest={})
     results = side_by_side(lambda item: self.piece(*item), todo, self.workers.number)
-    bar = tqdm(results, desc="writing", total=len(todo), disable=not progress)
+    bar = tqdm(results, desc="writing", total=len(todo),
+               disable=not (progress and self.workers.first))
     for (w, w0), (name, layer, rows) in zip(bar, todo):                     # ends the bar, too
         part = digests["hash" if layer else "rest"]
         part.setdefault(name, Digest(base.specs[name])).update(w0)
         yield base.group(name), w, rows.start or 0
-    self.note_length()
-    for part, hashes in digests.items():
-        digest = content_hash({name: str(x) for name, x in hashes.items()})
-        check_base(space.state.manifest, base.source, digest, part)
+    self.conclude(digests)
 
 # %% ../../nbs/merging/20_merged.ipynb #3f7053e9
 @patch
@@ -186,6 +199,14 @@ def check_destination(self:MergedModel, out: Path, overwrite: bool = False):
                         "record; export to a folder")
 
 @patch
+def check_version(self:MergedModel):
+    "Refuse to go on where several processes have opened different versions of a state"
+    if len(set(self.workers.exchange(self.space.state.manifest["generation"]))) > 1:
+        raise OpcmError(f"{self.space.state.path}: another process added to it or took from it; "
+                        "repeat the command")
+
+# %% ../../nbs/merging/20_merged.ipynb #cfd8f4eb
+@patch
 def write(self:MergedModel, out: Path, overwrite: bool = False, max_shard_size: str = "5GB",
           progress: bool = False,
           tokenizer_from=None, # expert, folder or hub id; the base's when left out
@@ -194,6 +215,9 @@ def write(self:MergedModel, out: Path, overwrite: bool = False, max_shard_size: 
     "Write the merged model in the layout of the base, with a card"
     self.check_destination(out, overwrite)
     base, manifest = self.space.base, self.space.state.manifest
+    self.check_version()
+    if out.suffix in FILES[1:]: self.workers = self.workers.alone()
+    if self.workers is None: return out                # it is written from memory, by the first
     tokenizer = tokenizer_from and tokenizer_folder(manifest, base, tokenizer_from)
     model = OwnModel(self, head, vocabulary, tokenizer)
     options = self.options | dict(head=head or None, vocabulary=vocabulary or None)
@@ -203,5 +227,5 @@ def write(self:MergedModel, out: Path, overwrite: bool = False, max_shard_size: 
     card = model_card(manifest, base, options)
     with model.tokenizer_folder() as tokenizer:
         write_model(base, model.rows(progress), model.specs, out, card, max_shard_size, more,
-                    tokenizer, self.dtype)
+                    tokenizer, self.dtype, self.workers)
     return out

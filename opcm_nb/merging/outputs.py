@@ -85,14 +85,15 @@ def export(self:Outputs,
           )-> Path: # where it was written
     "Write the merged model as a checkpoint of the base's library"
     out = Path(out).expanduser()
-    if push:
-        check_links(self.base.folder)
-        check_push(push, out, private)
     if tokenizer_from and out.suffix in FILES:
         raise ValueError(f"{out}: a file holds no tokenizer; export to a folder")
-    model = self.model(dtype, rule, preserve, preserve_from, **settings)
-    model.write(out, overwrite, max_shard_size, progress, tokenizer_from, head, vocabulary)
-    if push: push_folder(out, push, private)
+    with self.workers.together():
+        if push and self.workers.first:
+            check_links(self.base.folder)
+            check_push(push, out, private)
+        model = self.model(dtype, rule, preserve, preserve_from, **settings)
+        model.write(out, overwrite, max_shard_size, progress, tokenizer_from, head, vocabulary)
+        if push and self.workers.first: push_folder(out, push, private)
     return out
 
 # %% ../../nbs/merging/25_outputs.ipynb #19234428
@@ -105,6 +106,17 @@ def adapter_options(self:Outputs, rule: str | Rule | None = None, scale: float |
     options = dict(rule=dict(name=new.name, settings=new.settings()),
                   scale=None if factor == 1 else factor)
     return dict(rule=new, scale=factor, options=options)
+
+# %% ../../nbs/merging/25_outputs.ipynb #358da4bd
+@patch
+def write_adapter(self:Outputs, out: Path, rank: int | None, overwrite: bool, dtype: str | None,
+                  **settings # rule, scale, settings of the rule
+                 )-> tuple[float, str]: # as of `extract`
+    "Write a stream of adapters as one"
+    more = self.adapter_options(**settings)
+    more["dtype"] = float_dtype(dtype or "float32", FLOATS)
+    error = export_adapter(self.space, out, rank, overwrite, **more)
+    return error, f"relative error of the truncation {error:.1e}"
 
 # %% ../../nbs/merging/25_outputs.ipynb #413f3a2a
 @patch
@@ -119,18 +131,17 @@ def extract(self:Outputs, out: Path | str, # a folder
            )-> tuple[float, str]: # relative error, and what to know about it
     "Write everything merged as one adapter, which PEFT loads"
     out = Path(out).expanduser().absolute()
-    if push: check_push(push, out, private)
     if not self.totals.t: raise OpcmError("no expert has been merged yet; add one first")
-    if isinstance(self.space, Adapters):
-        more = self.adapter_options(**settings)
-        more["dtype"] = float_dtype(dtype or "float32", FLOATS)
-        error = export_adapter(self.space, out, rank, overwrite, **more)
-        result = error, f"relative error of the truncation {error:.1e}"
-    else:
-        model = self.model(dtype, **settings)
-        result = write_extraction(model, out, rank, overwrite, progress)
-    if push: push_folder(out, push, private)
-    return result
+    lora, first = isinstance(self.space, Adapters), self.workers.first
+    result = None
+    with self.workers.together():
+        if push and first: check_push(push, out, private)
+        if lora and first: result = self.write_adapter(out, rank, overwrite, dtype, **settings)
+        if not lora:
+            model = self.model(dtype, **settings)
+            result = write_extraction(model, out, rank, overwrite, progress)
+        if push and first: push_folder(out, push, private)
+    return self.workers.exchange(result)[0]
 
 @patch
 def export_adapter(self:Outputs, out: Path | str, # a folder

@@ -15,12 +15,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from math import prod
+from pathlib import Path
 
 import torch
+from fastcore.basics import patch
 from tqdm import tqdm
 
+from ..basics.disk import scratch_folder
 from ..basics.sizes import parse_size
 from ..checkpoints.layers import Layer
 from ..rules.linalg import one_blas_thread
@@ -100,6 +103,7 @@ class Together:
 class Threads:
     "Who works on the layers of a model: threads of this process"
     parts = 1 # processes that share the memory of this machine
+    first = True # of all processes: the one that begins files and commits them
 
     def __init__(self, number: int): self.number = number
 
@@ -121,6 +125,38 @@ def one_by_one(work: Callable[[Layer, object], object])-> Together:
     "Work on one layer after another"
     return Together(lambda layers, measured: [work(layer, measured) for layer in layers],
                     lambda layers: [[layer] for layer in layers])
+
+# %% ../../nbs/merging/04_parallel.ipynb #defabef1
+@patch
+def share(self:Threads, items: list, costs: list[float])-> list:
+    "The items that this process works on: all of them"
+    return items
+
+@patch
+def exchange(self:Threads, message)-> list:
+    "The message of each process"
+    return [message]
+
+@patch
+def alone(self:Threads)-> Threads | None:
+    "Who does what only one process can: this one"
+    return self
+
+@patch
+def together(self:Threads):
+    "A context in which an error of one process is raised in all"
+    return nullcontext()
+
+@patch
+def joined(self:Threads, make: Callable[[bool], object])-> object:
+    "What the first process makes, and others join"
+    return make(False)
+
+@patch
+@contextmanager
+def scratch(self:Threads, out: Path, kind: str = "new")-> Iterator[Path]:
+    "A folder beside `out` that all processes write to, as of `scratch_folder`"
+    with scratch_folder(out, kind) as work: yield work
 
 # %% ../../nbs/merging/04_parallel.ipynb #929d1aad
 def layer_cost(layer: Layer)-> float:
