@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['tell', 'arrival_line', 'weight_line', 'is_lora', 'dry_add', 'scale_line', 'check_options', 'dry_export', 'written',
-           'opcm_export', 'merge_all', 'opcm_merge']
+           'opcm_export', 'merge_all', 'named_models', 'opcm_merge']
 
 # %% ../../nbs/commands/05_exports.ipynb #7123e994
 from functools import partial
@@ -28,6 +28,7 @@ from ..merging.manifest import read_manifest
 from ..merging.solvers import scaled_solver
 from ..merging.merger import ContinualMerger
 from ..merging.own_models import OwnModel
+from ..merging.recipes import read_recipe
 from ..merging.records import check_twin, new_name, new_record
 from ..merging.tokenizers import tokenizer_folder
 from ..rules.core import Rule
@@ -164,21 +165,36 @@ def opcm_export(state:str, # State folder
 # %% ../../nbs/commands/05_exports.ipynb #f8a03ceb
 def merge_all(base: str, experts: list[str], out: Path, force: bool, overwrite: bool,
               dtype: str | None, settings: dict, scale: float | None = None,
-              threads: int | None = None):
+              threads: int | None = None, weights: list[float] | None = None): # one an expert
     "Create, add and export through a state beside the destination, which is deleted at the end"
     with scratch_room(out.resolve(), "state") as scratch:
         merger = create_merger(base, scratch, threads, **settings)
         if text := scale_line(merger, "", scale): tell(text)
-        for e in experts: tell(arrival_line(merger.add(e, force=force, progress=True)))
+        for e, weight in zip(experts, weights or [1.] * len(experts)):
+            tell(arrival_line(merger.add(e, force=force, progress=True, weight=weight)))
         about = merger.state.manifest
         if text := spread_line(about, about["arrivals"]): tell(text)
         merger.export(out, dtype, overwrite, True, scale=scale)
     tell(f"{out}: written ({count(len(experts), 'expert')})")
 
+# %% ../../nbs/commands/05_exports.ipynb #a6566c76
+def named_models(recipe: str | None, base: str | None, expert, rule: str, dtype: str | None
+                )-> tuple[str, list[str], str, list[float], str | None]:
+    "Base, experts, rule, weights and dtype, from the command line or from a recipe"
+    experts = expert if isinstance(expert, list) else [expert] if expert else []
+    if not recipe:
+        if not experts: raise ValueError("give a base and experts, or --recipe")
+        return base, experts, rule, [1.] * len(experts), dtype
+    if base or rule != "opcm":
+        raise ValueError("--recipe names base, experts and rule itself; leave them out here")
+    r = read_recipe(recipe)
+    return r.base, r.experts, r.rule, r.weights, dtype or r.dtype
+
 # %% ../../nbs/commands/05_exports.ipynb #0ed78fa6
 @partial(command, shared=True)
 def opcm_merge(base:str, # The experts' base: folder, file, hub id or open_clip:NAME/TAG
                expert:str, # Fine-tuned copy of the base; further ones follow
+               recipe:str=None, # A mergekit recipe (YAML), in place of base, experts and rule
                out:str="merged", # Folder, or a .safetensors, .pt, .pth or .bin file
                rule:str="opcm", # A rule, perhaps with settings: opcm:alpha=.9 (see opcm_rules)
                scale:float=None, # The rule's own scale if it has one, else times the merged change
@@ -196,7 +212,8 @@ def opcm_merge(base:str, # The experts' base: folder, file, hub id or open_clip:
                debug:store_true=False, # Show tracebacks
               )->None:
     "Merge experts all at once, in the order given"
-    experts, out = expert if isinstance(expert, list) else [expert], Path(out)
+    base, experts, rule, weights, dtype = named_models(recipe, base, expert, rule, dtype)
+    out = Path(out)
     settings = dict(rule=rule, pre=pre, only=only, exclude=exclude, dtype=accumulate, device=device,
                     max_memory=max_memory, progress=True)
     if dtype: float_dtype(dtype, FLOATS)
@@ -206,4 +223,4 @@ def opcm_merge(base:str, # The experts' base: folder, file, hub id or open_clip:
     if dry_run:
         if first_process(): dry_add(ContinualMerger.create(base, **settings), experts)
         return
-    merge_all(base, experts, out, force, overwrite, dtype, settings, scale, threads)
+    merge_all(base, experts, out, force, overwrite, dtype, settings, scale, threads, weights)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FAR', 'NOISE', 'reads', 'layer_effort', 'setting', 'effort', 'memory', 'plan', 'share_line', 'role_rows', 'span',
-           'show_plan', 'spread_line', 'leading', 'overlap', 'preview', 'kind', 'newcomer_lines']
+           'products_line', 'show_plan', 'spread_line', 'leading', 'overlap', 'preview', 'kind', 'newcomer_lines']
 
 # %% ../../nbs/commands/00_plan.ipynb #4ff4b712
 from collections import Counter
@@ -21,7 +21,7 @@ from ..merging.experts import LayerReport
 from ..merging.merger import ContinualMerger
 from ..merging.task_vectors import task_vectors
 from ..rules.core import Rule
-from ..rules.linalg import sum_squares
+from ..rules.linalg import faster_blas, openblas_kernels, slow_kernels, sum_squares
 
 # %% ../../nbs/commands/00_plan.ipynb #555b2c99
 def reads(merger: ContinualMerger, layer: Layer, cost: Cost)-> float:
@@ -110,6 +110,16 @@ def span(seconds: float)-> str:
     if seconds >= 5400: return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.2g} s"
 
+# %% ../../nbs/commands/00_plan.ipynb #65b170b7
+def products_line(blas: str, ratio: float # NumPy's speed over PyTorch's
+                 )-> str:
+    "Who multiplies matrices on this machine"
+    times = ratio if blas == "numpy" else 1 / ratio
+    kernels = f" ({name} kernels)" if (name := openblas_kernels()) else ""
+    library = f"NumPy's BLAS{kernels}" if blas == "numpy" else "PyTorch's BLAS"
+    other = "PyTorch's" if blas == "numpy" else "NumPy's"
+    return f"by {library}, {times:.1f} times as fast in one thread here as {other}"
+
 # %% ../../nbs/commands/00_plan.ipynb #cd713d56
 def show_plan(costs: dict)-> str:
     "The plan as lines of text"
@@ -125,6 +135,8 @@ def show_plan(costs: dict)-> str:
     if "seconds" in costs:
         lines.append(f"time        about {span(costs['seconds'])} an arrival here, "
                      f"{span(costs['cpu'])} of processor time")
+        lines.append(f"products    {products_line(*faster_blas())}")
+        if hint := slow_kernels(): lines.append(f"hint        {hint}")
     return "\n".join(lines)
 
 # %% ../../nbs/commands/00_plan.ipynb #cf7137a3

@@ -44,8 +44,10 @@ def one_line_errors(debug: bool):
 def parse_arguments(func, argv: list[str])-> dict:
     "Arguments of `func` from a command line; one named `expert`, or a list, takes one or more"
     parser = anno_parser(func, prog=func.__name__)
+    recipe = "recipe" in signature(func).parameters             # may name base and experts
     for action in parser._actions:
-        if action.dest == "expert": action.nargs = "+"
+        if action.dest == "expert": action.nargs = "*" if recipe else "+"
+        if action.dest == "base" and recipe: action.nargs = "?"
         if action.type is list: action.nargs, action.type = "+", str
     dash = "_" if any("_" in option for option in parser._option_string_actions) else "-"
     spell = lambda option: "--" + re.sub("[-_]", dash, option[0][2:])
