@@ -129,9 +129,9 @@ def slot_specs(self:Kronecker, stack, linear, dtype):
     return specs | {"rank": specs["s"]} if linear else specs
 
 @patch
-def columns(self:Kronecker, T):
+def columns(self:Kronecker, T, q):
     "TSV-M's, and the effective directions"
-    new = super(Kronecker, self).columns(T)
+    new = super(Kronecker, self).columns(T, q)
     return new | {"rank": torch.full_like(new["s"], effective_directions(new["s"]))}
 
 @patch
