@@ -14,6 +14,7 @@ from torch import Tensor
 from .checks import defines_map
 from .core import MapRule
 from .isotropic import thin_svd
+from .wudi import cube
 
 # %% ../../nbs/rules/11_ace.ipynb #e00b8b68
 _RAW = {"G": "sum of W'W", "B": "sum of W W'W"}
@@ -24,7 +25,7 @@ def _terms(tau: Tensor)-> dict[str, Tensor]: # of one expert, [p, m, n]
     mean, e = tau.mean(1, keepdim=True), tau.square().sum((1, 2))
     W, log = tau - mean, (e + 1e-12).log()
     G, tr = W.mT @ W, W.square().sum((1, 2)) + 1e-12
-    B = W @ G
+    B = cube(W, W, G)
     unit, moved = tr[:, None, None], tau.flatten(1).any(1, keepdim=True).to(tau)
     q = torch.stack([1 / tr, e, log, log.square(), torch.ones_like(e)], 1) * moved
     return dict(G=G, B=B, g=G / unit, b=B / unit, w=W / unit, u=mean @ G / unit, q=q)
