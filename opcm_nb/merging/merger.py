@@ -69,10 +69,10 @@ def fold_layer(self:ContinualMerger, expert, step: str, generation, layer: Layer
 def fold(self:ContinualMerger, expert, step: str, # the rule's: add or remove
          progress: bool, outcome): # from reports to manifest and diagnostics
     "One expert, every layer, in a new generation; committed unless anything is wrong"
-    space = self.space
+    space, n = self.space, self.workers.number
     generation = self.state.begin(space.specs(expert))
     try:
-        measure, layers = lambda: space.measure(expert), space.layers_with(expert)
+        measure, layers = lambda: space.measure(expert, n), space.layers_with(expert)
         work = lambda *layer: self.fold_layer(expert, step, generation, *layer)
         reports = list(self.workers.run(measure, work, layers, progress).values())
         space.check_base(reports)

@@ -38,8 +38,10 @@ class TiesPublished(Recursion):
 
     def measure(self, stream):
         "Trim thresholds of the new task vector and of the merged delta, over the whole model"
-        return dict(tau=magnitude_threshold(lambda: (tau for tau, _ in stream()), self.density),
-                    merged=magnitude_threshold(lambda: (k["M"] for _, k in stream()), self.density))
+        new = lambda f: stream(lambda tau, _: f(tau()))
+        old = lambda f: stream(lambda _, slots: f(slots()["M"]))
+        return dict(tau=magnitude_threshold(new, self.density),
+                    merged=magnitude_threshold(old, self.density))
 
     def add(self, kept, tau, linear, measured):
         "M += scale * TIES([M, tau]); the first task vector whole"
@@ -75,7 +77,8 @@ class Ties(AdditiveRule):
 
     def measure(self, stream):
         "Trim threshold of the new task vector over the whole model"
-        return dict(tau=magnitude_threshold(lambda: (tau for tau, _ in stream()), self.density))
+        each = lambda f: stream(lambda tau, _: f(tau()))
+        return dict(tau=magnitude_threshold(each, self.density))
 
     def terms(self, tau, linear, measured):
         "The trimmed entries by sign, and for the mean one count for each"
