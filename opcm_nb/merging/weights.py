@@ -176,7 +176,8 @@ def steps(self:Weights, expert: Expert, piece: Layer, rows: slice = slice(None),
 def looks(self:Weights, expert: Expert, piece: Layer, rows: slice, layer: Layer # of the piece
          )-> Iterator[tuple]: # functions that read: task vector, what is kept
     "A piece for a rule's `measure`, block by block; what it does not ask for is not read"
-    taus, slots = cache(lambda: task_vectors(self, expert, piece, rows)), self.slot_rows(piece, rows)
+    slots = self.slot_rows(piece, rows)
+    taus = cache(lambda: task_vectors(self, expert, piece, rows))
     for i, block in enumerate(piece.blocks):
         yield (lambda i=i: counted(self, expert, layer, taus()[i])[0],
                lambda block=block: self.kept(block, slots))
