@@ -13,8 +13,8 @@ from torch import Tensor
 
 from .checks import defines_map
 from .core import MapRule
+from .actmat import cube
 from .isotropic import thin_svd
-from .wudi import cube
 
 # %% ../../nbs/rules/11_ace.ipynb #e00b8b68
 _RAW = {"G": "sum of W'W", "B": "sum of W W'W"}
