@@ -32,11 +32,10 @@ def large_pages()-> bool:
     samples = [torch.empty(1 << 22, dtype=torch.uint8) for _ in range(3)]
     return all(x.data_ptr() % mmap.PAGESIZE == 0 for x in samples)
 
-def give_back_memory(least: int = 1 << 20): # bytes of a large tensor
+def give_back_memory():
     "Have the C library return each large tensor when it is freed"
-    if sys.platform != "linux": return
     # glibc else keeps up to 64 MB a thread and size; M_MMAP_THRESHOLD then stays
-    for option, size in ((-3, least), (-1, 2 * least)): ctypes.CDLL(None).mallopt(option, size)
+    if sys.platform == "linux": ctypes.CDLL(None).mallopt(-3, 1 << 20)
 
 # %% ../../nbs/merging/04_parallel.ipynb #5546fdca
 class Budget:
@@ -46,8 +45,7 @@ class Budget:
         self.bounded = size is not None
         self.limit = parse_size(size) / (1 if self.bounded else parts)
         self.used, self.freed = 0., threading.Condition()
-        if self.bounded: give_back_memory()
-        elif large_pages(): give_back_memory(16 << 20)
+        if large_pages() or self.bounded: give_back_memory()
 
     @contextmanager
     def claim(self, size: float):
