@@ -34,8 +34,10 @@ def large_pages()-> bool:
 
 def give_back_memory():
     "Have the C library return each large tensor when it is freed"
-    # glibc else keeps up to 64 MB a thread and size; M_MMAP_THRESHOLD then stays
-    if sys.platform == "linux": ctypes.CDLL(None).mallopt(-3, 1 << 20)
+    if sys.platform != "linux": return
+    # glibc else keeps up to 64 MB a thread and size; M_MMAP_THRESHOLD then stays, and what is
+    # smaller is kept (M_TRIM_THRESHOLD)
+    for option, size in ((-3, 1 << 20), (-1, 8 << 20)): ctypes.CDLL(None).mallopt(option, size)
 
 # %% ../../nbs/merging/04_parallel.ipynb #5546fdca
 class Budget:
