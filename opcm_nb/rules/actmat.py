@@ -28,10 +28,10 @@ def _one_quotient(d: Tensor, c: Tensor, # [m, n], [n, n]
                   cut: float, ridge: float)-> Tensor: # [m, n]
     c = c.double()
     if all_count(c, cut):
-        c = c + ridge * c.diagonal().mean() * torch.eye(len(c), dtype=c.dtype, device=c.device)
+        if ridge: c = c + torch.diag((ridge * c.diagonal().mean()).expand(len(c)))
         L = torch.linalg.cholesky_ex(c).L
         return torch.cholesky_solve(d.double().mT, L).mT.to(d)
-    l, Q = eigh_descending(c.clone())
+    l, Q = eigh_descending(c)
     l, Q = l.clamp(min=0), Q.to(d)
     inverse = torch.where(l > cut * l[0], l[0] / (l + ridge * l.mean()), 0)
     return (d / torch.where(l[0] > 0, l[0], 1).to(d) @ Q) * inverse.to(d) @ Q.mT

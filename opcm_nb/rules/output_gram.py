@@ -80,7 +80,8 @@ def map_delta(self:OutputGram, kept, totals):
     A = lower_triangle(kept["A"], B.shape[1]).double()
     still = ~A.flatten(1).any(1)
     A[still] = torch.eye(B.shape[1], dtype=A.dtype, device=A.device)
-    return torch.cholesky_solve(B, torch.linalg.cholesky(A)).to(kept["B"])
+    A = torch.linalg.cholesky(A)
+    return torch.cholesky_solve(B, A).to(kept["B"])
 
 # %% ../../nbs/rules/16_output_gram.ipynb #714e6110
 @defines_map(OutputGram)
