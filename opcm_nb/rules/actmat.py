@@ -29,8 +29,8 @@ def _one_quotient(d: Tensor, c: Tensor, # [m, n], [n, n]
     c = c.double()
     if all_count(c, cut):
         if ridge: c = c + torch.diag((ridge * c.diagonal().mean()).expand(len(c)))
-        L = torch.linalg.cholesky_ex(c).L
-        return torch.cholesky_solve(d.double().mT, L).mT.to(d)
+        c = torch.linalg.cholesky_ex(c).L
+        return torch.cholesky_solve(d.double().mT, c).mT.to(d)
     l, Q = eigh_descending(c)
     l, Q = l.clamp(min=0), Q.to(d)
     inverse = torch.where(l > cut * l[0], l[0] / (l + ridge * l.mean()), 0)

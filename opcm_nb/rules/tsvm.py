@@ -213,8 +213,7 @@ def _outside(U: Tensor, # [m, c] common directions
             )-> tuple[Tensor, Tensor, Tensor]: # [m, q], [q], [n, q]
     "A task's strongest directions outside the common ones"
     u, s, v = tau
-    rest = (u - U @ (U.mT @ u)) * s
-    left, values, right = triplets(rest, share)
+    left, values, right = triplets((u - U @ (U.mT @ u)) * s, share)
     # what is left may be rounding noise
     q = int((values[:share] > RANK_TOL[s.dtype] * s.norm()).sum())
     return left[:, :q], values[:q], v @ right[:, :q]
