@@ -55,7 +55,7 @@ class Adapters:
     def ruling(self, layer: Layer, rule: Rule | None = None)-> Rule: return rule or self.rule
     def lacks(self, rule: Rule)-> str:
         return "" if rule.name in CORE_RULES else f"{rule.name} needs whole matrices"
-    def measure(self, expert: AdapterExpert)-> dict: return dict(t=self.totals.t)
+    def measure(self, expert: AdapterExpert, threads: int = 1)-> dict: return dict(t=self.totals.t)
     def statistics(self, expert: AdapterExpert, layer: Layer, report: LayerReport): return None
     def check_budget(self, rule: Rule | None = None): "Factors are small"
     def check_base(self, reports: list[LayerReport]): "It has not been read yet"

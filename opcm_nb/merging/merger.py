@@ -45,13 +45,13 @@ class ContinualMerger(Outputs):
 def fold(self:ContinualMerger, expert, step: str, # the rule's: add or remove
          progress: bool, outcome): # from reports to manifest and diagnostics
     "One expert, every layer, in a new generation; committed unless anything is wrong"
-    space = self.space
+    space, number = self.space, self.workers.number
     generation = self.state.begin(space.specs(expert))
     try:
-        measure, layers = lambda: space.measure(expert), space.layers_with(expert)
+        measure, layers = lambda: space.measure(expert, number), space.layers_with(expert)
         threads = max(1, cores() // self.workers.parts)
         with host_map(space.device, threads) as each:
-            fold = Fold(space, expert, step, generation, self.workers.number, each)
+            fold = Fold(space, expert, step, generation, number, each)
             work = Together(fold.fold, fold.divide)
             reports = self.workers.run(measure, work, layers, progress)
         reports = [reports[layer.name] for layer in layers]

@@ -8,6 +8,7 @@ __all__ = ['PIECE', 'COPIES', 'Weights']
 # %% ../../nbs/merging/12_weights.ipynb #e10404ac
 import math
 from collections.abc import Iterator
+from functools import cache
 
 import torch
 from fastcore.basics import patch
@@ -29,7 +30,7 @@ from .adapter_parts import expert_part
 from .parts import part_record
 from .devices import fitted, to_device
 from .task_vectors import counted, length, presteps, task_vectors
-from .parallel import Budget
+from .parallel import Budget, side_by_side
 from ..rules.core import Rule, Totals
 from ..rules.linalg import solvable, sum_squares
 from ..rules.sums import Average
@@ -183,15 +184,26 @@ def steps(self:Weights, expert: Expert, piece: Layer, rows: slice = slice(None),
 
 # %% ../../nbs/merging/12_weights.ipynb #4c77af18
 @patch
-def measure(self:Weights, expert: Expert)-> dict:
+def looks(self:Weights, expert: Expert, piece: Layer, rows: slice, layer: Layer # of the piece
+         )-> Iterator[tuple]: # functions that read: task vector, what is kept
+    "A piece for a rule's `measure`, block by block; what it does not ask for is not read"
+    slots = self.slot_rows(piece, rows)
+    taus = cache(lambda: task_vectors(self, expert, piece, rows))
+    for i, block in enumerate(piece.blocks):
+        yield (lambda i=i: counted(self, expert, layer, taus()[i])[0],
+               lambda block=block: self.kept(block, slots))
+
+@patch
+def measure(self:Weights, expert: Expert, threads: int = 1)-> dict:
     "What the rule needs of the whole model before the first layer"
-    layers = [layer for layer in self.layers if not layer.statistic]
     if self.equaliser: expert.norm = length(self, expert)
-    def stream():
-        for layer in layers:
-            for piece, rows in self.pieces(layer):
-                for _, kept, tau in self.steps(expert, piece, rows):
-                    yield counted(self, expert, layer, tau)[0], kept
+    items = [(piece, rows, layer) for layer in self.layers if not layer.statistic
+             for piece, rows in self.pieces(layer)]
+    def stream(look):
+        def one(item):
+            with self.budget.claim(self.need(item[0])):
+                return [look(*readers) for readers in self.looks(expert, *item)]
+        for results in side_by_side(one, items, threads): yield from results
     norm = 0.
     if self.rule.needs == "fisher":
         names = [n for n in map(expert.match.names.get, (layer.name for layer in self.layers))

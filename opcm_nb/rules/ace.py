@@ -13,7 +13,8 @@ from torch import Tensor
 
 from .checks import defines_map
 from .core import MapRule
-from .isotropic import svd
+from .actmat import cube
+from .isotropic import thin_svd
 
 # %% ../../nbs/rules/11_ace.ipynb #e00b8b68
 _RAW = {"G": "sum of W'W", "B": "sum of W W'W"}
@@ -24,9 +25,10 @@ def _terms(tau: Tensor)-> dict[str, Tensor]: # of one expert, [p, m, n]
     mean, e = tau.mean(1, keepdim=True), tau.square().sum((1, 2))
     W, log = tau - mean, (e + 1e-12).log()
     G, tr = W.mT @ W, W.square().sum((1, 2)) + 1e-12
+    B = cube(W, W, G)
     unit, moved = tr[:, None, None], tau.flatten(1).any(1, keepdim=True).to(tau)
     q = torch.stack([1 / tr, e, log, log.square(), torch.ones_like(e)], 1) * moved
-    return dict(G=G, B=W @ G, g=G / unit, b=W @ G / unit, w=W / unit, u=mean @ G / unit, q=q)
+    return dict(G=G, B=B, g=G / unit, b=B / unit, w=W / unit, u=mean @ G / unit, q=q)
 
 def _named(slots: dict)-> dict:
     return {f"ace_{k}": x for k, x in slots.items()}
@@ -87,9 +89,9 @@ def _open(k: dict[str, Tensor], rule: Ace)-> Tensor: # [m, n]
     A = Sigma + k["g"].mean(0) / (energy / t + 1e-12)
     tau = torch.linalg.solve(A, k["b"] + rule.eps * k["w"], left=False)
     spread = k["b"] + k["u"] - k["S"] @ Sigma / t                  # sum of T (Sigma_i - mean Sigma)
-    U, s, Vh = svd(spread + tau)
-    top = int(rule.share * len(s))
-    return tau + s[:top].mean() * U[:, :top] @ Vh[:top] if top else tau
+    top = int(rule.share * min(tau.shape))
+    U, s, Vh = thin_svd(spread + tau, top)
+    return tau + s[:top].sum() / top * U @ Vh if top else tau
 
 def ace_solution(k: dict[str, Tensor], t: float, rule: Ace)-> Tensor: # [m, n]
     "The branch that the gate chooses, for one matrix"

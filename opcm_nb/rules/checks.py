@@ -52,7 +52,7 @@ def defines_map(kind: type[Rule] # the rule
 def _measured(rule: Rule, tau: Tensor, kept: dict, t: int, statistics: Tensor | None)-> dict:
     "What the merger hands to `add` and `remove`"
     norm = 0. if statistics is None else sum_squares(statistics)**.5
-    measured = rule.measure(lambda: iter([(tau, kept)]))
+    measured = rule.measure(lambda look: iter([look(lambda: tau, lambda: kept)]))
     return measured | dict(t=t, statistics=statistics, statistics_norm=norm)
 
 def fold(rule: Rule, taus: list[Tensor], # [p, m, n] each if linear, else any one shape

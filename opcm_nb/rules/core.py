@@ -88,9 +88,9 @@ def slot_specs(self:Rule,
 
 @patch
 def measure(self:Rule,
-            stream: Callable[[], Iterator[tuple[Tensor, dict]]] # fresh (tau, slots) pairs
+            stream: Callable[[Callable], Iterator] # `stream(look)` yields every look(tau, slots)
            )-> dict[str, float]:
-    "Scalars that `add` needs from the whole task vector; each use of `stream` reads it once"
+    "Scalars that `add` needs of the whole model; calling `tau` or `slots` reads that, once"
     return {}
 
 @patch
@@ -213,17 +213,18 @@ def can_solve(rule: Rule, # to be solved
     return f"{differ[0]} was {was} when experts were added, not {now}"
 
 # %% ../../nbs/rules/02_core.ipynb #1c06a85f
-def magnitude_threshold(stream: Callable[[], Iterator[Tensor]], # yields the tensors anew each time
+def magnitude_threshold(each: Callable[[Callable], Iterator], # `each(f)` yields f of every tensor
                         share: float, # of all entries to keep, 0 to 1
                        )-> float: # keep entries whose magnitude reaches this
     "Exact magnitude of the `ceil(share * N)`-th largest entry, in two passes and constant memory"
-    bits = lambda x: x.detach().abs().float().reshape(-1).view(torch.int32)
+    bits = lambda x: x.detach().float().reshape(-1).view(torch.int32)
+    upper = lambda b: (b >> 16).bitwise_and_(0x7FFF)      # without the sign
     count = lambda b: torch.bincount(b, minlength=1 << 16).cpu()
-    high = sum(count(bits(x) >> 16) for x in stream())
+    high = sum(each(lambda x: count(upper(bits(x)))))
     k = -int(-share * int(high.sum()) // 1)               # ceil, at least one entry
     above = lambda h: h.flip(0).cumsum(0).flip(0)         # entries in this bin or higher
     top = int((above(high) >= max(k, 1)).nonzero()[-1])
     k = max(k, 1) - int(high[top + 1:].sum())
-    low = sum(count((b := bits(x))[b >> 16 == top] & 0xFFFF) for x in stream())
+    low = sum(each(lambda x: count((b := bits(x))[upper(b) == top] & 0xFFFF)))
     bottom = int((above(low) >= k).nonzero()[-1])
     return torch.tensor(top << 16 | bottom, dtype=torch.int32).view(torch.float32).item()

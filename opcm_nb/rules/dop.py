@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .linalg import eigh_descending, scaled
+from .linalg import scaled, singular_basis
 from .checks import defines
 from .core import Recursion
 
@@ -19,24 +19,25 @@ from .core import Recursion
 def _eigenbasis(X: Tensor, # [k, c]
                )-> tuple[Tensor, Tensor]: # [r], [k, r]; r = min(k, c)
     "Eigenvalues and eigenvectors of X X'"
-    Q, R = torch.linalg.qr(X.double()) if len(X) > X.shape[1] else (None, X.double())
-    l, U = eigh_descending(R @ R.mT)
-    return l.clamp(min=0).to(X), (U if Q is None else Q @ U).to(X)
+    Q, R = torch.linalg.qr(X) if len(X) > X.shape[1] else (None, X)
+    s, U = singular_basis(R)
+    return s.square().to(X), U if Q is None else Q @ U
 
 def dop_pair(M: Tensor, T: Tensor, # [m, n] each
              weight: float, # of M, 0 to 1
             )-> Tensor: # [m, n]
     "The minimiser of DOP's loss that is nearest to the mean of M and T"
     (M, T), unit = scaled(torch.stack([M, T]))
-    pairs, start = ((weight, M), (1 - weight, T)), (M + T) / 2
+    X, Y = weight**.5 * M, (1 - weight)**.5 * T
+    a, P = _eigenbasis(torch.cat([X, Y], 1))
+    b, Q = _eigenbasis(torch.cat([X.mT, Y.mT], 1))
+    half, both = (M - T) / 2, a[:, None] + b
+    cubic = torch.linalg.multi_dot([Y, Y.mT, half]) + torch.linalg.multi_dot([half, Y.mT, Y])
     # R - A start - start B
-    pull = sum(w * (X @ X.mT @ (X - start) + (X - start) @ X.mT @ X) for w, X in pairs)
-    a, P = _eigenbasis(torch.cat([w**.5 * X for w, X in pairs], 1))
-    b, Q = _eigenbasis(torch.cat([w**.5 * X.mT for w, X in pairs], 1))
-    both = a[:, None] + b
+    pull = both * (P.mT @ half @ Q) - 2 * (P.mT @ cubic @ Q)
     sure = both > 1e-10 * both.max()                  # smaller sums of eigenvalues say nothing
-    step = torch.where(sure, (P.mT @ pull @ Q) / torch.where(sure, both, 1), 0)
-    return (start + P @ step @ Q.mT) * unit
+    step = torch.where(sure, pull / torch.where(sure, both, 1), 0)
+    return ((M + T) / 2 + P @ step @ Q.mT) * unit
 
 # %% ../../nbs/rules/14_dop.ipynb #ae9bf76b
 def dop_adaptive(M: Tensor, T: Tensor, # [m, n] each

@@ -55,27 +55,31 @@ class System:
         "sum L M R"
         T, q = self.s.shape
         V = self.V.mT.unflatten(0, (T, q))
-        pairs = (self.U.mT @ M).unflatten(0, (T, q)) @ V.mT * self.pairs
-        return self.single * M + self.U @ (pairs @ V).flatten(0, 1)
+        pairs = ((self.U.mT @ M).unflatten(0, (T, q)) @ V.mT).mul_(self.pairs)
+        return (self.U @ (pairs @ V).flatten(0, 1)).addcmul_(self.single, M)
 
 # %% ../../nbs/rules/19_kronecker.ipynb #089d5aaa
+def _dot(x: Tensor, y: Tensor)-> Tensor: # [m, n] each
+    return torch.linalg.vecdot(x, y).sum()
+
 def conjugate_gradients(system: System, scale: Tensor, # [K, K] of the preconditioner
                         steps: int # at most; fewer where a correction is rounding noise
                        )-> tuple[Tensor, list[float]]: # M [K, K], relative corrections
     "Preconditioned conjugate gradients from zero"
-    M, residual = torch.zeros_like(system.target), system.target
+    M, residual = torch.zeros_like(system.target), system.target.clone()
     corrections = []
     p = z = residual / scale
-    rz = (residual * z).sum()
+    rz = _dot(residual, z)
     for _ in range(steps):
         Ap = system(p)
-        step = rz / (p * Ap).sum()
-        M, residual = M + step * p, residual - step * Ap
+        step = rz / _dot(p, Ap)
+        M.addcmul_(p, step)
+        residual.addcmul_(Ap, step, value=-1)
         z = residual / scale
         corrections.append((z.norm() / M.norm()).item())
         if corrections[-1] <= 8 * torch.finfo(z.dtype).eps: break
-        rz, before = (residual * z).sum(), rz
-        p = z + rz / before * p
+        rz, before = _dot(residual, z), rz
+        p = torch.addcmul(z, p, rz / before)
     return M, corrections
 
 # %% ../../nbs/rules/19_kronecker.ipynb #fcafe60d
@@ -129,9 +133,9 @@ def slot_specs(self:Kronecker, stack, linear, dtype):
     return specs | {"rank": specs["s"]} if linear else specs
 
 @patch
-def columns(self:Kronecker, T):
+def columns(self:Kronecker, T, q):
     "TSV-M's, and the effective directions"
-    new = super(Kronecker, self).columns(T)
+    new = super(Kronecker, self).columns(T, q)
     return new | {"rank": torch.full_like(new["s"], effective_directions(new["s"]))}
 
 @patch

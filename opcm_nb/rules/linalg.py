@@ -131,7 +131,7 @@ def sum_squares(x: Tensor, # any shape, any float dtype
                )-> float: # fp64; inf or nan when `x` holds an inf or a nan
     "Sum of squares of `x` in fp64: a squared norm, and at no extra cost a test for finiteness"
     # the norm converts what it gets: not all at once
-    parts = x.detach().reshape(-1).split(1 << 20)
+    parts = x.detach().reshape(-1).split(1 << 16)
     return sum(torch.linalg.vector_norm(p, dtype=torch.float64).square() for p in parts).item()
 
 # %% ../../nbs/rules/00_linalg.ipynb #a6ba2295

@@ -15,7 +15,7 @@ from torch import Tensor
 from .projection import RANK_TOL
 from .checks import defines_map
 from .core import Rule
-from .isotropic import polar, svd, thin_svd
+from .isotropic import polar, thin_svd
 
 # %% ../../nbs/rules/12_tsvm.ipynb #2fca7dfe
 def shared_out(old: Tensor, # [..., k], k // t columns of each of t tasks and zeros
@@ -28,9 +28,11 @@ def shared_out(old: Tensor, # [..., k], k // t columns of each of t tasks and ze
     both = torch.cat([old[..., keep], new[..., :after]], -1)
     return torch.nn.functional.pad(both, (0, k - both.shape[-1]))
 
-def triplets(T: Tensor)-> tuple[Tensor, Tensor, Tensor]: # [m, n] -> U [m, q], s [q], V [n, q]
-    "Singular triplets, as columns"
-    U, s, Vh = thin_svd(T)
+def triplets(T: Tensor, # [m, n]
+             most: int | None = None # leading ones that are wanted; all when left out
+            )-> tuple[Tensor, Tensor, Tensor]: # U [m, r], s [q], V [n, r]; r = min(q, most)
+    "All singular values, and singular vectors as columns"
+    U, s, Vh = thin_svd(T, most)
     return U, s, Vh.mT
 
 # %% ../../nbs/rules/12_tsvm.ipynb #85135be0
@@ -90,9 +92,9 @@ def slot_specs(self:TsvM, stack, linear, dtype):
     return {"U": ((p, m, k), dtype), "s": ((p, k), dtype), "V": ((p, n, k), dtype)}
 
 @patch
-def columns(self:TsvM, T: Tensor)-> dict[str, Tensor]: # [m, n] -> slot: [..., q]
-    "What is kept of one task vector, leading directions first"
-    return dict(zip(("U", "s", "V"), triplets(T)))
+def columns(self:TsvM, T: Tensor, q: int)-> dict[str, Tensor]: # [m, n] -> slot: [..., q]
+    "What is kept of one task vector: q directions, leading ones first"
+    return dict(zip(("U", "s", "V"), triplets(T, q)))
 
 @patch
 def share(self:TsvM, k: int, t: int)-> int:
@@ -108,8 +110,9 @@ def add(self:TsvM, kept, tau, linear, measured):
     "Cut every task to its new share of directions and append the new expert's"
     if not linear: kept["S"] += tau
     for matrix, T in zip(_matrices(kept), tau) if linear else ():
-        new = self.columns(T)
-        if self.experts: settle(matrix, new, self.share(len(matrix["s"]), 0))
+        q = self.share(len(matrix["s"]), measured["t"] + 1)
+        new = self.columns(T, q)
+        if self.experts: settle(matrix, new, q)
         else:
             for slot, x in new.items():
                 matrix[slot].copy_(shared_out(matrix[slot], x, measured["t"]))
@@ -119,7 +122,8 @@ def remove(self:TsvM, kept, tau, linear, measured):
     "Empty the expert's place"
     if not linear: kept["S"] -= tau
     for matrix, T in zip(_matrices(kept), tau) if linear else ():
-        clear(matrix, self.columns(T), self.share(len(matrix["s"]), 0))
+        q = self.share(len(matrix["s"]), 0)
+        clear(matrix, self.columns(T, q), q)
 
 # %% ../../nbs/rules/12_tsvm.ipynb #a2f47a7e
 @patch
@@ -198,24 +202,30 @@ def solve(self:IsoCTS, kept, linear, totals):
     r = self.share(kept["s"].shape[1], totals.t)
     shares = [slice(i * r, (i + 1) * r) for i in range(totals.t)]
     factors = zip(kept["U"], kept["s"], kept["V"])
-    taus = [[U[:, c] * s[c] @ V[:, c].mT for c in shares] for U, s, V in factors]
+    taus = [[(U[:, c], s[c], V[:, c]) for c in shares] for U, s, V in factors]
     merged = [iso_cts(S, T, self.common) for S, T in zip(kept["S"], taus)]
     return self.scale * torch.stack(merged)
 
 # %% ../../nbs/rules/12_tsvm.ipynb #8176bb2e
+def _outside(U: Tensor, # [m, c] common directions
+             tau: tuple[Tensor, Tensor, Tensor], # u [m, r], s [r], v [n, r]
+             share: int # directions at most
+            )-> tuple[Tensor, Tensor, Tensor]: # [m, q], [q], [n, q]
+    "A task's strongest directions outside the common ones"
+    u, s, v = tau
+    left, values, right = triplets((u - U @ (U.mT @ u)) * s, share)
+    # what is left may be rounding noise
+    q = int((values[:share] > RANK_TOL[s.dtype] * s.norm()).sum())
+    return left[:, :q], values[:q], v @ right[:, :q]
+
 def iso_cts(S: Tensor, # [m, n]
-            taus: list[Tensor], # [m, n] each
+            taus: list[tuple[Tensor, Tensor, Tensor]], # triplets of each task
             common: float)-> Tensor: # [m, n]
     "Iso-CTS of one layer, in directions that some expert used"
     k = min(S.shape)
     share = round((k - int(k * common)) / len(taus))               # directions of a task's own
-    parts = [tuple(x[..., :k - share * len(taus)] for x in triplets(S))]
-    U = parts[0][0]
-    for T in taus:
-        u, s, vh = svd(T - U @ (U.mT @ T))
-        # what is left may be rounding noise
-        q = int((s[:share] > RANK_TOL[T.dtype] * T.norm()).sum())
-        parts.append((u[:, :q], s[:q], vh[:q].mT))
+    U, s, V = triplets(S, k - share * len(taus))
+    parts = [(U, s[:U.shape[1]], V), *(_outside(U, tau, share) for tau in taus)]
     left, values, right = _side_by_side(parts)
     if not len(values): return torch.zeros_like(S)
     return values.mean() * polar(left) @ polar(right).mT

@@ -53,9 +53,12 @@ class Wudi(GramRule):
     def map_delta(self, kept, totals):
         "Adam from S along 2 (tau C - D)"
         tau = kept["S"].clone().requires_grad_()
-        adam = torch.optim.Adam([tau], lr=self.lr)
+        tau.grad = torch.empty_like(tau)
+        adam = torch.optim.Adam([tau], lr=self.lr, fused=True)
         for _ in range(int(self.steps)):
-            tau.grad = 2 * (tau.detach() @ kept["C"] - kept["D"])
+            # as D was made: one expert's gradient is zero, not rounding that Adam would enlarge
+            torch.matmul(tau.detach(), kept["C"], out=tau.grad)
+            tau.grad.sub_(kept["D"]).mul_(2)
             adam.step()
         return tau.detach()
 
