@@ -18,7 +18,6 @@ from fastcore.basics import patch
 
 from ..basics.disk import OpcmError, scratch_folder, sweep_scratch
 from ..checkpoints.layers import Layer
-from .manifest import read_manifest
 from .merger import ContinualMerger
 from .messages import check_shared, connection, exchange, together
 from .parallel import Threads, cores, layer_cost

@@ -6,7 +6,7 @@
 __all__ = ['Recipe', 'recipe_models', 'read_recipe']
 
 # %% ../../nbs/merging/30_recipes.ipynb #de93c783
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml

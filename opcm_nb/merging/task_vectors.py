@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['prepared', 'starts_elsewhere', 'Reading', 'read_weights', 'check_finite', 'difference', 'task_vectors', 'presteps',
-           'length', 'counted']
+           'length', 'counted', 'looks', 'statistics_length']
 
 # %% ../../nbs/merging/11_task_vectors.ipynb #4b4d549f
 import math
+from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 from torch import Tensor
@@ -99,3 +101,19 @@ def counted(space, expert, layer: Layer, tau: Tensor # of `layer.blocks`
     equal = space.equaliser and not layer.statistic
     if equal: tau = space.equaliser.unit(tau, expert.norm)
     return space.ruling(layer).weighted(tau, expert.weight)
+
+# %% ../../nbs/merging/11_task_vectors.ipynb #e8f800c8
+def looks(space, expert: Expert, piece: Layer, rows: slice, layer: Layer # of the piece
+         )-> Iterator[tuple]: # functions that read: task vector, what is kept
+    "A piece for a rule's `measure`, block by block; what it does not ask for is not read"
+    slots = space.slot_rows(piece, rows)
+    taus = cache(lambda: task_vectors(space, expert, piece, rows))
+    for i, block in enumerate(piece.blocks):
+        yield (lambda i=i: counted(space, expert, layer, taus()[i])[0],
+               lambda block=block: space.kept(block, slots))
+
+def statistics_length(space, expert: Expert)-> float:
+    "Norm over all that is merged of what came with an expert"
+    names = map(expert.match.names.get, (layer.name for layer in space.layers))
+    names = [n for n in names if n in expert.statistics.specs]
+    return math.sqrt(math.fsum(sum_squares(expert.statistics.read(n)) for n in names))

@@ -8,12 +8,12 @@ __all__ = ['PIECE', 'COPIES', 'Weights']
 # %% ../../nbs/merging/12_weights.ipynb #e10404ac
 import math
 from collections.abc import Iterator
-from functools import cache
 
 import torch
 from fastcore.basics import patch
 from torch import Tensor
 
+# %% ../../nbs/merging/12_weights.ipynb #e95851bd
 from ..basics.disk import OpcmError
 from ..basics.sizes import human_size
 from ..checkpoints.checkpoint import Checkpoint
@@ -29,10 +29,11 @@ from .heads import other_labels
 from .adapter_parts import expert_part
 from .parts import part_record
 from .devices import fitted, to_device
-from .task_vectors import counted, length, presteps, task_vectors
+from .task_vectors import length, looks, presteps
+from .task_vectors import statistics_length, task_vectors
 from .parallel import Budget, side_by_side
 from ..rules.core import Rule, Totals
-from ..rules.linalg import solvable, sum_squares
+from ..rules.linalg import solvable
 from ..rules.sums import Average
 
 # %% ../../nbs/merging/12_weights.ipynb #936168e0
@@ -184,16 +185,6 @@ def steps(self:Weights, expert: Expert, piece: Layer, rows: slice = slice(None),
 
 # %% ../../nbs/merging/12_weights.ipynb #4c77af18
 @patch
-def looks(self:Weights, expert: Expert, piece: Layer, rows: slice, layer: Layer # of the piece
-         )-> Iterator[tuple]: # functions that read: task vector, what is kept
-    "A piece for a rule's `measure`, block by block; what it does not ask for is not read"
-    slots = self.slot_rows(piece, rows)
-    taus = cache(lambda: task_vectors(self, expert, piece, rows))
-    for i, block in enumerate(piece.blocks):
-        yield (lambda i=i: counted(self, expert, layer, taus()[i])[0],
-               lambda block=block: self.kept(block, slots))
-
-@patch
 def measure(self:Weights, expert: Expert, threads: int = 1)-> dict:
     "What the rule needs of the whole model before the first layer"
     if self.equaliser: expert.norm = length(self, expert)
@@ -202,13 +193,9 @@ def measure(self:Weights, expert: Expert, threads: int = 1)-> dict:
     def stream(look):
         def one(item):
             with self.budget.claim(self.need(item[0])):
-                return [look(*readers) for readers in self.looks(expert, *item)]
+                return [look(*readers) for readers in looks(self, expert, *item)]
         for results in side_by_side(one, items, threads): yield from results
-    norm = 0.
-    if self.rule.needs == "fisher":
-        names = [n for n in map(expert.match.names.get, (layer.name for layer in self.layers))
-                 if n in expert.statistics.specs]
-        norm = math.sqrt(math.fsum(sum_squares(expert.statistics.read(n)) for n in names))
+    norm = statistics_length(self, expert) if self.rule.needs == "fisher" else 0.
     return self.rule.measure(stream) | dict(t=self.totals.t, statistics_norm=norm)
 
 # %% ../../nbs/merging/12_weights.ipynb #76cc7445

@@ -24,7 +24,7 @@ def right_vectors(X: Tensor, r: int)-> Tensor: # [m, n] -> [n, r]
 def _asked(T: Tensor, M: Tensor, # [m, n] each
            V1: Tensor, V2: Tensor # [n, r1], [n, r2]
           )-> tuple[Tensor, Tensor, Tensor]: # T P [m, n], V [n, c], R [m, c]
-    TV1, TV2 = T @ V1, T @ V2
+    TV2 = T @ V2
     TP = T - TV2 @ V2.mT
     V = torch.cat([V1, V2], 1)
     return TP, V, torch.cat([TV2 @ (V2.mT @ V1) - M @ V1, TV2 @ (V2.mT @ V2) - TV2], 1)

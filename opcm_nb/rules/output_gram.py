@@ -87,7 +87,7 @@ def map_delta(self:OutputGram, kept, totals):
 @defines_map(OutputGram)
 def output_gram_by_least_squares(rule, T): # [T, m, n] -> [m, n]
     m, n = T.shape[1:]
-    roots, I = [], torch.eye(m, dtype=T.dtype)
+    roots = []
     for X in T[T.flatten(1).any(1)]:
         l, Q = torch.linalg.eigh(X / X.norm() @ (X / X.norm()).mT)
         square = (l * l).sum()
