@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 GROUPS = {("opcm_nb/rules/projection.py", "opcm_nb/rules/opcm.py"):         # modules, and what tries them
-              ("nbs/rules/01_projection.ipynb", "nbs/rules/04_opcm.ipynb"),
+              ("nbs/rules/01_projection.ipynb", "nbs/rules/05_opcm.ipynb"),
           ("opcm_nb/merging/manifest.py",):
               ("nbs/merging/01_manifest.ipynb", "nbs/merging/02_state.ipynb"),
           ("opcm_nb/merging/state.py",):
