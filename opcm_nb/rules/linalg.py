@@ -94,16 +94,17 @@ def reflected(reflectors: np.ndarray, # [k, k], below the diagonal, as `sytrd` l
         blas.dgemm(-1, W.T, V.T, 1, Z[first + 1:].T, trans_b=True, overwrite_c=True) # Z -= V'W
     return Z
 
-def _eigh(G: np.ndarray, overwrite: bool)-> tuple[np.ndarray, np.ndarray]:
+def _eigh(G: np.ndarray, overwrite: bool)-> tuple[np.ndarray, np.ndarray]: # largest first
     if G.dtype != np.float64 or len(G) < 256: # where LAPACK's own way back is as fast
-        return scipy.linalg.eigh(G, driver="evd", overwrite_a=overwrite, check_finite=False)
+        w, Q = scipy.linalg.eigh(G, driver="evd", overwrite_a=overwrite, check_finite=False)
+        return w[::-1].copy(), Q[:, ::-1].copy()
     size, _ = lapack.dsytrd_lwork(len(G), lower=1)
     G, diagonal, beside, scales, _ = lapack.dsytrd(G.T, lower=1, lwork=int(size),
                                                    overwrite_a=overwrite)
     w, Z, failed = lapack.dstevd(diagonal, beside)
     if failed: raise np.linalg.LinAlgError(f"divide and conquer did not converge ({failed})")
-    Z = np.ascontiguousarray(Z)
-    return w, reflected(G, scales, Z)
+    Z = np.ascontiguousarray(Z[:, ::-1])
+    return w[::-1].copy(), reflected(G, scales, Z)
 
 # %% ../../nbs/rules/00_linalg.ipynb #b2749349
 def eigh_descending(G: Tensor, # [k, k] symmetric, fp64 or fp32
@@ -111,8 +112,9 @@ def eigh_descending(G: Tensor, # [k, k] symmetric, fp64 or fp32
                    )-> tuple[Tensor, Tensor]: # eigenvalues [k], eigenvectors as columns [k, k]
     "Eigen-decomposition of `G`, largest eigenvalue first, in its dtype and on its device"
     if G.device.type == "cpu":
-        with one_blas_thread(): w, Q = map(torch.from_numpy, _eigh(G.numpy(), overwrite))
-    else: w, Q = torch.linalg.eigh(G)
+        with one_blas_thread(): w, Q = _eigh(G.numpy(), overwrite)
+        return torch.from_numpy(w), torch.from_numpy(Q)
+    w, Q = torch.linalg.eigh(G)
     return w.flip(0), Q.flip(1)
 
 # %% ../../nbs/rules/00_linalg.ipynb #feff7530
