@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from .checks import defines_map
-from .linalg import eigh_descending
+from .linalg import eigh_descending, product
 from .output_gram import oas
 from .tsvm import TsvM
 
@@ -55,8 +55,9 @@ class System:
         "sum L M R"
         T, q = self.s.shape
         V = self.V.mT.unflatten(0, (T, q))
-        pairs = ((self.U.mT @ M).unflatten(0, (T, q)) @ V.mT).mul_(self.pairs)
-        return (self.U @ (pairs @ V).flatten(0, 1)).addcmul_(self.single, M)
+        rows = product(self.U.mT, M).unflatten(0, (T, q))
+        pairs = product(rows, V.mT).mul_(self.pairs)
+        return product(self.U, product(pairs, V).flatten(0, 1)).addcmul_(self.single, M)
 
 # %% ../../nbs/rules/20_kronecker.ipynb #089d5aaa
 def _dot(x: Tensor, y: Tensor)-> Tensor: # [m, n] each

@@ -46,8 +46,8 @@ def faster_blas()-> tuple[str, float]: # numpy or torch, and NumPy's speed over 
     ratio = min(seconds["torch"]) / min(seconds["numpy"])
     return ("torch" if ratio < 1 / 1.3 else "numpy"), ratio
 
-def product(X: Tensor, Y: Tensor # [m, k], [k, n], one dtype and device
-           )-> Tensor: # [m, n]
+def product(X: Tensor, Y: Tensor # [..., m, k], [..., k, n], one dtype and device
+           )-> Tensor: # [..., m, n]
     "`X @ Y`, on the CPU by the faster BLAS, in the calling thread"
     if X.device.type != "cpu" or faster_blas()[0] == "torch": return X @ Y
     with one_blas_thread(): return torch.from_numpy(X.numpy() @ Y.numpy())
