@@ -30,7 +30,7 @@ def to_device(x: Tensor, device: torch.device, dtype: torch.dtype | None = None,
     return pinned(x, device).to(device, non_blocking=True).to(dtype or x.dtype)
 
 def to_host(x: Tensor)-> Tensor:
-    "A tensor on the host; from a GPU it is complete when `Numbers.read` returns"
+    "A tensor on the host; from a GPU it is complete when the numbers have been read"
     if x.device.type != "cuda": return x.cpu()
     return torch.empty(x.shape, dtype=x.dtype, pin_memory=True).copy_(x, non_blocking=True)
 

@@ -22,6 +22,7 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
+import torch
 import torch.distributed as dist
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
@@ -40,14 +41,19 @@ class Watch:
         self.patience = timedelta(seconds=PATIENCE)
         self.group = dist.new_group(timeout=self.patience, backend="gloo")
         self.lost, self.failed = "", False
-        self.end = threading.Event()
+        self.end, self.alone = threading.Event(), False
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     def run(self):
-        "A barrier every second"
+        "A barrier every second, until all are at their end"
         try:
-            while not self.end.wait(1): dist.monitored_barrier(self.group, self.patience)
+            while not self.alone:
+                if self.end.wait(1): time.sleep(.05)
+                dist.monitored_barrier(self.group, self.patience)
+                ended = torch.tensor(int(self.end.is_set()))
+                dist.all_reduce(ended, dist.ReduceOp.MIN, self.group)
+                if ended: return
         except RuntimeError as e: self.lost = str(e)
 
 # %% ../../nbs/merging/29_messages.ipynb #5efb0c05
@@ -59,7 +65,9 @@ def leave(self:Watch):
         sys.stderr.flush()
         os._exit(1)
     self.end.set()
-    self.thread.join(2)
+    self.thread.join(2)                           # most end together, this one perhaps before
+    self.alone = True
+    self.thread.join(2)                           # a barrier that is cut off ends the process
     dist.destroy_process_group()
 
 # %% ../../nbs/merging/29_messages.ipynb #85795bd5
