@@ -29,6 +29,7 @@ from ..rules.registry import make_rule
 from .streams import Stream, cached_arrivals, make_streams
 from .streams import parse_seeds, run_stream
 from .cache import Cache
+from .language_suite import LanguageSuite
 from .suite import Suite
 from ..basics.tables import read_rows, text_table, write_rows
 from .tasks import PROTOCOLS, Protocol, load_protocol
@@ -198,8 +199,8 @@ def _suite(p: Protocol, model: str, experts: str, streams: list[Stream], **setti
     largest = max((s.group for s in streams), key=p.groups.get)
     tasks, unseen = p.group(largest), {t for s in streams for t in s.unseen}
     remainder = [t for t in p.tasks if t.name in unseen and t not in tasks]
-    suite = Suite(p, tasks, paths.get("base", model), experts, unseen=remainder,
-                  **settings)
+    kind = LanguageSuite if any(t.question for t in p.tasks) else Suite
+    suite = kind(p, tasks, paths.get("base", model), experts, unseen=remainder, **settings)
     for needs in {s.rule.needs for s in streams}:
         # all files are there, or nothing starts
         for t in suite.tasks: suite.expert_statistics(t, needs)
@@ -212,7 +213,7 @@ def _show_cost(c: dict):
 # %% ../../nbs/evaluation/14_benchmark.ipynb #22412762
 @command
 def opcm_bench(model:str="", # Model of the protocol, folder, hub id or open_clip:NAME/TAG
-               protocol:str="clip20", # clip20, demo8, text11, text21, images20, or a JSON file
+               protocol:str="clip20", # clip20, demo8, skills7, text11, text21, images20 or a JSON file
                experts:str="", # Folders or hub ids, with {task}; the protocol's when left out
                statistics:str="", # Files that RegMean, LOT and Fisher need, with {needs} and {task}
                group:str="", # Groups of tasks, separated by commas; all when left out

@@ -65,7 +65,7 @@ class Suite:
         autocast(precision, device)                     # refused before anything is read
         self.cache, self.statistics = cache or Cache(), statistics
         self.precision, self.device = precision, device
-        self.backbone: Backbone = load_backbone(base, device)
+        self.backbone = self._open(base)
         ckpt, only = self.backbone.checkpoint, self.backbone.only
         self.base, self.hash = merged_part(ckpt, only, ckpt), part_hash(ckpt, ckpt)
         self.loaded = None                              # digest of the weights in the encoder
@@ -79,6 +79,9 @@ class Suite:
             self._load(t, data, split, limit, protocol.train_limit, batch, workers)
 
 # %% ../../nbs/evaluation/11_suite.ipynb #ff7f10bd
+@patch
+def _open(self:Suite, base: str)-> Backbone: return load_backbone(base, self.device)
+
 @patch
 def _linearise(self:Suite):
     "The tangent of the encoder, if that is what the experts are"

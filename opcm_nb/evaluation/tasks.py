@@ -39,6 +39,9 @@ class Task:
     train: str = "train" # splits
     test: str = "test"
     config: str = "" # of a data set that has several
+    question: str = "" # to a language model, with {text} and perhaps {choices}; none: classify
+    answer: str = "choice" # how a language model answers it, see `instructions`
+    target: str = "{label}" # the expected answer, with {label} and {text}
 
     def __post_init__(self):
         for field in ("classes", "templates"):
@@ -47,6 +50,11 @@ class Task:
                 raise ValueError(f"task {self.name}: {field} is a list, not {value!r}")
             object.__setattr__(self, field, tuple(value))
         check_choice(f"task {self.name}: kind", self.kind, "image", "text")
+        if self.answer != "choice" and not self.question:
+            raise ValueError(f"task {self.name}: it has an answer, {self.answer}, and no question")
+        if self.question and (self.kind != "text" or "{text}" not in self.question):
+            raise ValueError(f"task {self.name}: a question is about a text, so its kind is text "
+                             "and it has {text} where that stands")
         if bad := [t for t in self.templates if "{}" not in t]:
             raise ValueError(f"task {self.name}: template {bad[0]!r} has no {{}} for the class "
                              "name")
@@ -92,7 +100,7 @@ def _protocol(path: Path, d: dict)-> Protocol:
     return Protocol(path.stem, d.get("about", ""), tasks, groups, d.get("scale", {}),
                     d.get("models", {}), d.get("recipe", {}), d.get("train_limit"))
 
-def load_protocol(name: str # clip20, demo8, text11, text21, images20, or a JSON file
+def load_protocol(name: str # clip20, demo8, skills7, text11, text21, images20 or a JSON file
                  )-> Protocol:
     "A protocol of the package or of a file"
     path = Path(name) if str(name).endswith(".json") else PROTOCOLS / f"{name}.json"

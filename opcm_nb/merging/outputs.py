@@ -9,10 +9,13 @@ __all__ = ['Outputs']
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from fastcore.basics import patch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..basics.disk import OpcmError, guarded
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.counterparts import counterpart
 from .adapter_outputs import export_adapter
 from .base import FLOATS, float_dtype
 from .export import FILES
@@ -63,6 +66,25 @@ def state_dict(self:Outputs, dtype: str | None = None, # as of `model`
               )-> dict[str, Tensor]: # name -> tensor
     "The merged model in memory, under the base's names"
     return self.model(dtype, **settings).state_dict()
+
+# %% ../../nbs/merging/26_outputs.ipynb #7448675f
+@patch
+@guarded
+def load_into(self:Outputs, module: nn.Module, # holds the base's parameters, under their names
+              **settings # of `model`
+             ):
+    "Put the merged model into a running one, in place"
+    if hasattr(module, "peft_config"):
+        raise ValueError("a PEFT model has adapters in between; take them out first, with its "
+                         "unload()")
+    running = Checkpoint("the running model", module.state_dict())
+    merged = Checkpoint("the merged model", self.state_dict(**settings))
+    try: match = counterpart(running, merged).checkpoint
+    except OpcmError as e:
+        raise OpcmError(f"{str(e).partition('; leave out')[0]}; nothing was changed") from None
+    weights = {n: match.read(n) for n in running.parameters()}
+    with torch.no_grad():
+        for n, x in weights.items(): running.tensors[n].copy_(x)
 
 # %% ../../nbs/merging/26_outputs.ipynb #b58b500a
 @patch
