@@ -16,6 +16,7 @@ from torch import Tensor
 from .adapters import Adapter, open_adapter
 from .checkpoint import Checkpoint
 from .repositories import HUB_ID, hub_folder
+from .layouts import whole_weights
 from .loading import open_checkpoint
 from .lora_files import lora_file, open_lora_file
 from .placement import MERGE_FIRST, cut
@@ -156,7 +157,11 @@ def adapter_folder(source)-> Path | None:
     if not isinstance(source, (str, Path)): return None
     path = Path(source).expanduser()
     if not path.exists() and HUB_ID.fullmatch(str(source)): path, _ = hub_folder(str(source))
-    return path if (path / "adapter_config.json").exists() else lora_file(path)
+    if not (path / "adapter_config.json").exists(): return lora_file(path)
+    if whole_weights(path):
+        raise OpcmError(f"{path}: holds a whole model and an adapter, and either could be the "
+                        "expert; move one of them to a folder of its own")
+    return path
 
 def adapter_for(path: Path, base: Callable[[], Checkpoint] # is opened when names need it
                )-> Adapter:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'WeightSet', 'shard_sets', 'missing_shards', 'weight_set', 'is_distributed', 'inner_folders', 'components',
-           'check_rank', 'no_weights', 'weight_map', 'weight_files', 'model_folder']
+           'check_rank', 'no_weights', 'weight_map', 'whole_weights', 'weight_files', 'model_folder']
 
 # %% ../../nbs/checkpoints/07_layouts.ipynb #1f78b20c
 import re
@@ -185,13 +185,18 @@ def _indexed(index: Path)-> list[Path]:
     return [index.parent / f for f in names]
 
 # %% ../../nbs/checkpoints/07_layouts.ipynb #7b180aea
+def whole_weights(folder: Path)-> bool:
+    "Whether a folder holds the weights of a whole model, beside an adapter or not"
+    weights = weight_set({p.name for p in folder.iterdir()})
+    return bool(weights and weights.stem in dict(_SETS))
+
 def weight_files(folder: Path)-> tuple[list[Path], Path | None, str]: # files, index, stem
     "The files of a folder that hold its model, and the name that an export has"
     weights = weight_set({p.name for p in folder.iterdir()})
     if (folder / "adapter_config.json").exists():
         raise OpcmError(f"{folder}: holds weights and a PEFT adapter, which transformers would "
                         "apply; give the full model that PEFT makes of both, or move "
-                        "adapter_config.json away" if weights and weights.stem in dict(_SETS) else
+                        "adapter_config.json away" if whole_weights(folder) else
                         f"{folder}: a PEFT adapter, not a full checkpoint; "
                         "add it to a state of its base")
     if weights is None: raise no_weights(folder)

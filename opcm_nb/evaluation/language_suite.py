@@ -89,7 +89,7 @@ _ASK = dict(
 def _tiny_data(folder: Path)-> list[dict]: # tasks as a protocol has them
     from datasets import ClassLabel, Dataset, Features, Value
     sentences, tasks = dict(sentence=_SENTENCES), []
-    asks = _ASK | dict(sentences=dict(question="{text}", answer="last_word"))
+    asks = _ASK | dict(sentences=dict(question="{text}", answer="cloze"))
     for name, classes in (_SKILLS | dict(sentences=sentences)).items():
         columns = Features(dict(text=Value("string"), label=ClassLabel(names=list(classes))))
         rows = [dict(text=x, label=i) for i, xs in enumerate(classes.values()) for x in xs]
