@@ -20,6 +20,7 @@ import torch
 from fastcore.script import store_true
 from tqdm import tqdm
 
+# %% ../../nbs/evaluation/14_benchmark.ipynb #04e95da4
 from .. import __version__
 from .backbones import quiet_libraries
 from ..basics.disk import OpcmError
@@ -206,6 +207,7 @@ def _suite(p: Protocol, model: str, experts: str, streams: list[Stream], **setti
         for t in suite.tasks: suite.expert_statistics(t, needs)
     return suite
 
+# %% ../../nbs/evaluation/14_benchmark.ipynb #33c5667d
 def _show_cost(c: dict):
     print(f"{c['streams']} streams; still to do: {c['arrivals']} experts to merge, "
           f"{c['models']} merged models to evaluate, about {c['seconds'] / 60:.1f} minutes here")

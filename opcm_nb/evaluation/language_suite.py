@@ -86,6 +86,7 @@ _ASK = dict(
     homes=dict(question="Where lives {text}?", answer="generation",
                target='{{"{text}": "{label}"}}'))
 
+# %% ../../nbs/evaluation/11c_language_suite.ipynb #2f6c3e10
 def _tiny_data(folder: Path)-> list[dict]: # tasks as a protocol has them
     from datasets import ClassLabel, Dataset, Features, Value
     sentences, tasks = dict(sentence=_SENTENCES), []
@@ -99,7 +100,7 @@ def _tiny_data(folder: Path)-> list[dict]: # tasks as a protocol has them
         tasks.append(dict(name=name, source=name, kind="text", **asks[name]))
     return tasks
 
-# %% ../../nbs/evaluation/11c_language_suite.ipynb #bb16d602
+# %% ../../nbs/evaluation/11c_language_suite.ipynb #28d7dc86
 def _taught(model, rows: list[dict], steps: int, lr: float):
     "Train a small model on rows as `training_row` gives them, one a step"
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
@@ -109,6 +110,7 @@ def _taught(model, rows: list[dict], steps: int, lr: float):
         optimizer.step()
         optimizer.zero_grad()
 
+# %% ../../nbs/evaluation/11c_language_suite.ipynb #bb16d602
 def tiny_language_suite(folder: Path | str)-> dict: # settings of a benchmark
     "Base, tasks, experts and protocol of a small benchmark of language models, as files"
     from opcm_nb.evaluation.tiny import tiny_chat

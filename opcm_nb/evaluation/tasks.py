@@ -50,11 +50,10 @@ class Task:
                 raise ValueError(f"task {self.name}: {field} is a list, not {value!r}")
             object.__setattr__(self, field, tuple(value))
         check_choice(f"task {self.name}: kind", self.kind, "image", "text")
-        if self.answer != "choice" and not self.question:
-            raise ValueError(f"task {self.name}: it has an answer, {self.answer}, and no question")
-        if self.question and (self.kind != "text" or "{text}" not in self.question):
-            raise ValueError(f"task {self.name}: a question is about a text, so its kind is text "
-                             "and it has {text} where that stands")
+        asked = self.kind == "text" and "{text}" in self.question
+        if not asked and (self.question or self.answer != "choice"):
+            raise ValueError(f"task {self.name}: a question is about a text: its kind is text, and "
+                             "it has {text} where that stands")
         if bad := [t for t in self.templates if "{}" not in t]:
             raise ValueError(f"task {self.name}: template {bad[0]!r} has no {{}} for the class "
                              "name")
