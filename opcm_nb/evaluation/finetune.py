@@ -7,16 +7,13 @@ __all__ = ['model_tensors', 'finetune', 'opcm_finetune']
 
 # %% ../../nbs/evaluation/08_finetune.ipynb #b349211f
 import json
-import math
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from fastcore.basics import patch
 from fastcore.script import store_true
 from safetensors.torch import save_file
 from torch import Tensor
@@ -32,82 +29,18 @@ from ..checkpoints.companions import RECORD
 from ..checkpoints.loading import open_checkpoint
 from ..checkpoints.tensorfiles import Spec
 from ..commands.terminal import command
-from .backbones import Backbone, autocast, check_names, load_backbone, load_weights
+from .backbones import Backbone, autocast, load_backbone, load_weights
 from .backbones import on_device, quiet_libraries
-from .lora_training import check_gradients, check_lora, with_lora
-from .recipe import Recipe, adamw, batches_from, head_loss, learning_rate
+from .lora_training import check_lora, check_names, with_lora
+from .recipe import Recipe, batches_from, head_loss, learning_rate
+from .runs import Run, adamw, corrected_moments, descend, kept
 from .tangent import linearised
 from .tasks import Examples, examples_hash, load_examples, load_protocol
 from .zeroshot import frozen_head
 from ..merging.export import check_destination, write_model
 
-# %% ../../nbs/evaluation/08_finetune.ipynb #e6ace965
-class _Run:
-    "Weights and optimizer of a fine-tune, and where they are kept between stops"
-    def __init__(self, backbone: Backbone, recipe: Recipe, out: Path, about: dict, optimizer):
-        weights, self.about = backbone.parameters(), about
-        frozen = {n for n, p in weights.items() if "lora" in about and not p.requires_grad}
-        self.weights = {n: p for n, p in weights.items() if n not in frozen}
-        self.losses = []                                # one a step
-        for p in self.weights.values(): p.requires_grad_(True)
-        self.optimizer = optimizer(self.weights, recipe)
-        self.path = out.with_name(f".{out.name}.training.pt")
-        self.saved = time.monotonic()
-        if self.path.exists(): self._resume()
-
-    def __enter__(self): return self
-
-    def __exit__(self, error, *_):
-        "Keep what was reached, unless going on would not help"
-        if error and issubclass(error, OpcmError): self.path.unlink(missing_ok=True)
-        else: self.keep()
-
-# %% ../../nbs/evaluation/08_finetune.ipynb #b719cee2
-@patch
-def keep(self:_Run):
-    "Save everything in one step"
-    work = self.path.with_suffix(".new")
-    cuda_rng = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    torch.save(dict(about=json.dumps(self.about), step=len(self.losses), losses=self.losses,
-                    weights={n: p.detach() for n, p in self.weights.items()},
-                    optimizer=self.optimizer.state_dict(), rng=torch.get_rng_state(),
-                    cuda_rng=cuda_rng), work)
-    os.replace(work, self.path)
-    self.saved = time.monotonic()
-
-# %% ../../nbs/evaluation/08_finetune.ipynb #d02756ed
-@patch
-def _resume(self:_Run):
-    try: state = torch.load(self.path, map_location="cpu", weights_only=True)
-    except Exception as e:
-        raise OpcmError(f"{self.path}: an interrupted run that cannot be read "
-                        f"({type(e).__name__}); delete it to start anew") from None
-    if json.loads(state["about"]) != self.about:
-        raise OpcmError(f"{self.path}: an interrupted run with other settings; delete it, or "
-                        "choose another destination")
-    for n, p in self.weights.items(): p.data.copy_(state["weights"][n])
-    self.optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["rng"])
-    if state["cuda_rng"]: torch.cuda.set_rng_state_all(state["cuda_rng"])
-    self.losses = state["losses"]
-
-# %% ../../nbs/evaluation/08_finetune.ipynb #478d1037
-def _descend(run: _Run, loss: Callable[[], Tensor], lr: float):
-    "One step; some optimizers ask for the loss at several weights"
-    def closure()-> Tensor:
-        run.optimizer.zero_grad()
-        value = loss()
-        if not math.isfinite(value.item()):
-            raise OpcmError(f"task {run.about['task']}: the loss is not finite at step "
-                            f"{len(run.losses)}; lower the learning rate")
-        value.backward()
-        if "lora" in run.about and not run.losses: check_gradients(run.weights)
-        return value
-    for group in run.optimizer.param_groups: group["lr"] = lr
-    run.losses.append(run.optimizer.step(closure).item())
-
 # %% ../../nbs/evaluation/08_finetune.ipynb #a767dc1b
-def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe, run: _Run,
+def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe, run: Run,
            device: str, save_every: float, progress: bool, penalty):
     backbone.module.train()
     for m in backbone.module.modules():
@@ -122,7 +55,7 @@ def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe,
                 features = backbone.features(batch)
                 value = head_loss(features, labels[rows], head, backbone.logit_scale)
                 return value + penalty(backbone, batch, features) if penalty else value
-        _descend(run, loss, learning_rate(len(run.losses), recipe))
+        descend(run, loss, learning_rate(len(run.losses), recipe))
         bar.set_postfix(loss=f"{np.mean(run.losses[-50:]):.3f}", refresh=False)
         if time.monotonic() - run.saved > save_every: run.keep()
     backbone.module.eval()
@@ -136,15 +69,7 @@ def model_tensors(base: Checkpoint, weights: dict[str, Tensor] # in place of the
             yield base.group(n), weights[n].detach().cpu() if n in weights else base.read(n)
 
 # %% ../../nbs/evaluation/08_finetune.ipynb #20b89b94
-def _kept(run: _Run, key: str)-> dict[str, Tensor]: # of the weights that the optimizer has it of
-    state = run.optimizer.state
-    return {n: state[p][key].cpu() for n, p in run.weights.items() if key in state.get(p, {})}
-
-def _second_moments(run: _Run)-> dict[str, Tensor]:
-    beta2 = run.optimizer.defaults["betas"][1]
-    return {n: v / (1 - beta2**len(run.losses)) for n, v in _kept(run, "exp_avg_sq").items()}
-
-def _write_expert(backbone: Backbone, run: _Run, out: Path, moments: bool):
+def _write_expert(backbone: Backbone, run: Run, out: Path, moments: bool):
     base = backbone.checkpoint
     weights = backbone.parameters()
     specs = base.specs | {n: Spec(base.specs[n].shape, torch.float32) for n in weights}
@@ -155,8 +80,8 @@ def _write_expert(backbone: Backbone, run: _Run, out: Path, moments: bool):
     more = {RECORD: lambda path: path.write_text(json.dumps(record, indent=1)),
             "training.csv": lambda path: write_rows(path, losses)}
     if moments:
-        more["second_moments.safetensors"] = lambda path: save_file(_second_moments(run), path)
-    if sigma := _kept(run, "sigma"):
+        more["second_moments.safetensors"] = lambda path: save_file(corrected_moments(run), path)
+    if sigma := kept(run, "sigma"):
         more["sigma.safetensors"] = lambda path: save_file(sigma, path)
     write_model(base, model_tensors(base, weights), specs, out, card, more=more)
     run.path.unlink(missing_ok=True)
@@ -198,7 +123,7 @@ def finetune(backbone: Backbone, # with the base's weights; trained in place
     about = _about(backbone, examples, head, recipe, start, penalty, optimizer, lora)
     torch.manual_seed(recipe.seed)
     tuner = with_lora(backbone, lora) if lora else None
-    run = _Run(backbone, recipe, out, about, optimizer or adamw)
+    run = Run(backbone, recipe, out, about, optimizer or adamw)
     # what is resumed was allowed before
     check_destination(out, overwrite or len(run.losses) > 0, [base.folder] if base.folder else [])
     out.parent.mkdir(parents=True, exist_ok=True)
