@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['crowding', 'unit_targets', 'assigned', 'supcon', 'disturbed', 'class_crowding', 'pull', 'OrCo']
 
-# %% ../../nbs/holistic/06_orco.ipynb #30d60dfd
+# %% ../../nbs/holistic/06_orco.ipynb #c9777b04
 import copy
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .prototypes import ClassMeans
 
-# %% ../../nbs/holistic/06_orco.ipynb #39c16aac
+# %% ../../nbs/holistic/06_orco.ipynb #398d8c07
 def crowding(points: Tensor # [N, d]
             )-> Tensor:
     "The orthogonality loss: small where directions are far apart"
@@ -35,7 +35,7 @@ def unit_targets(number: int, size: int, steps: int = 1000,
         points = F.normalize(points.detach() - step, dim=1)
     return points
 
-# %% ../../nbs/holistic/06_orco.ipynb #e3c37ee1
+# %% ../../nbs/holistic/06_orco.ipynb #96007add
 def assigned(means: Tensor, targets: Tensor # [C, d], [N, d]
             )-> Tensor: # [C] rows of targets, all different
     "The targets of classes, at the largest sum of cosines"
@@ -44,7 +44,7 @@ def assigned(means: Tensor, targets: Tensor # [C, d], [N, d]
     cosine = F.normalize(means, dim=1) @ F.normalize(targets, dim=1).mT
     return torch.as_tensor(linear_sum_assignment(cosine.numpy(), maximize=True)[1])
 
-# %% ../../nbs/holistic/06_orco.ipynb #ac64f8ce
+# %% ../../nbs/holistic/06_orco.ipynb #e0a0efcd
 def supcon(z: Tensor, labels: Tensor, # [N, d] unit rows, [N]
            temperature: float = .07)-> Tensor:
     "The supervised contrastive loss"
@@ -57,7 +57,7 @@ def supcon(z: Tensor, labels: Tensor, # [N, d] unit rows, [N]
     if not paired.any(): return 0. * z.sum()
     return -((logp * positive).sum(1)[paired] / number[paired]).mean()
 
-# %% ../../nbs/holistic/06_orco.ipynb #da54f522
+# %% ../../nbs/holistic/06_orco.ipynb #86c5fe1a
 def disturbed(targets: Tensor, number: int, # [N, d]; of copies
               strength: float = .01, rng: torch.Generator | None = None
              )-> tuple[Tensor, Tensor]: # [number, d] unit rows, rows of targets
@@ -81,7 +81,7 @@ def pull(z: Tensor, labels: Tensor, # [N, d] unit rows, [N]
     "Cross-entropy of the cosines with the targets"
     return F.cross_entropy(z @ targets.mT, (labels[:, None] == owner).int().argmax(1))
 
-# %% ../../nbs/holistic/06_orco.ipynb #e406238d
+# %% ../../nbs/holistic/06_orco.ipynb #723ace76
 class OrCo:
     "Few-shot class-incremental learning over frozen features"
     def __init__(self, width: int, classes: int, # of the features; of the whole stream
@@ -107,7 +107,7 @@ class OrCo:
         "Where the projector sends examples"
         return F.normalize(self.projector((features.float() - self.centre) / self.scale), dim=1)
 
-# %% ../../nbs/holistic/06_orco.ipynb #86e4b66b
+# %% ../../nbs/holistic/06_orco.ipynb #92ec02e6
 @patch
 def descend(self:OrCo, features: Tensor, labels: Tensor, steps: int,
             loss: Callable[[Tensor, Tensor], Tensor] # of places and labels
@@ -122,7 +122,7 @@ def descend(self:OrCo, features: Tensor, labels: Tensor, steps: int,
         optimizer.step()
         schedule.step()
 
-# %% ../../nbs/holistic/06_orco.ipynb #ffa6d377
+# %% ../../nbs/holistic/06_orco.ipynb #7955dba3
 @patch
 @torch.no_grad()
 def assign(self:OrCo, features: Tensor, labels: Tensor):
@@ -133,7 +133,7 @@ def assign(self:OrCo, features: Tensor, labels: Tensor):
     means = torch.stack([places[labels == k].mean(0) for k in new])
     self.owner[free[assigned(means, self.targets[free])]] = torch.stack(new)
 
-# %% ../../nbs/holistic/06_orco.ipynb #66f5850d
+# %% ../../nbs/holistic/06_orco.ipynb #34e51901
 @patch
 def loss(self:OrCo, z: Tensor, labels: Tensor # [N, size] unit rows, [N]
         )-> Tensor:
@@ -151,7 +151,7 @@ def loss(self:OrCo, z: Tensor, labels: Tensor # [N, size] unit rows, [N]
     pulls = [pull(z[part], labels[part], *goals) for part in (first, ~first) if part.any()]
     return total + sum(pulls) / 2
 
-# %% ../../nbs/holistic/06_orco.ipynb #20af82c6
+# %% ../../nbs/holistic/06_orco.ipynb #25c570b7
 @patch
 def remember(self:OrCo, features: Tensor, labels: Tensor):
     "Keep the first examples of each class"
@@ -160,7 +160,7 @@ def remember(self:OrCo, features: Tensor, labels: Tensor):
     first = torch.cat(first) if first else torch.zeros(0, dtype=torch.long)
     self.rows, self.labels = rows[first], names[first]
 
-# %% ../../nbs/holistic/06_orco.ipynb #dac0939a
+# %% ../../nbs/holistic/06_orco.ipynb #79b27648
 @patch
 def add(self:OrCo, features: Tensor, labels: Tensor # [N, width], [N]
        ):
@@ -178,7 +178,7 @@ def add(self:OrCo, features: Tensor, labels: Tensor # [N, width], [N]
     self.remember(features, labels)
     if self.base is None: self.base = copy.deepcopy(self.projector.state_dict())
 
-# %% ../../nbs/holistic/06_orco.ipynb #29de8c83
+# %% ../../nbs/holistic/06_orco.ipynb #9c010bf1
 @patch
 @torch.no_grad()
 def answers(self:OrCo, features: Tensor # [N, width]
