@@ -95,19 +95,22 @@ class BAdamRecipe:
     @property
     def about(self)-> dict:
         "What a run with this optimizer depends on"
-        one = isinstance(self.sigma, float)
+        named = isinstance(self.sigma, dict)
         return dict(name="badam", samples=self.samples,
-                    sigma=self.sigma if one else weights_digest(self.sigma))
+                    sigma=weights_digest(self.sigma) if named else float(self.sigma))
 
     def __call__(self, weights: dict[str, nn.Parameter], recipe: Recipe)-> BAdam:
         if recipe.weight_decay:
             raise ValueError("BAdam has no weight decay (its deviations limit the weights); "
                              f"set weight_decay to 0, not {recipe.weight_decay}")
-        one = isinstance(self.sigma, float)
-        sigma = dict.fromkeys(weights, torch.tensor(self.sigma)) if one else self.sigma
+        if adapters := [n for n in weights if ".lora_" in n]:
+            raise ValueError(f"BAdam and lora do not go together: {adapters[0]} is no weight of "
+                             "the expert; leave one of them out")
+        named = isinstance(self.sigma, dict)
+        sigma = self.sigma if named else dict.fromkeys(weights, torch.tensor(self.sigma))
         if missing := set(weights) - set(sigma):
             raise ValueError(f"sigma lacks {sorted(missing)[0]}, which is trained")
-        start = self.sigma if one else 1.
+        start = 1. if named else self.sigma
         optimizer = BAdam(weights.values(), start, self.samples, recipe.batch)
         for n, p in weights.items(): optimizer.state[p]["sigma"].copy_(sigma[n])
         return optimizer
