@@ -7,8 +7,6 @@ __all__ = ['model_tensors', 'finetune', 'opcm_finetune']
 
 # %% ../../nbs/evaluation/08_finetune.ipynb #b349211f
 import json
-import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -16,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fastcore.basics import patch
 from fastcore.script import store_true
 from safetensors.torch import save_file
 from torch import Tensor
@@ -34,76 +31,16 @@ from ..checkpoints.tensorfiles import Spec
 from ..commands.terminal import command
 from .backbones import Backbone, autocast, load_backbone, load_weights
 from .backbones import on_device, quiet_libraries
-from .lora_training import check_gradients, check_lora, with_lora
+from .lora_training import check_lora, check_names, with_lora
 from .recipe import Recipe, batches_from, head_loss, learning_rate
+from .runs import Run, adamw, corrected_moments, descend, kept
 from .tangent import linearised
 from .tasks import Examples, examples_hash, load_examples, load_protocol
 from .zeroshot import frozen_head
 from ..merging.export import check_destination, write_model
 
-# %% ../../nbs/evaluation/08_finetune.ipynb #e6ace965
-class _Run:
-    "Weights and optimizer of a fine-tune, and where they are kept between stops"
-    def __init__(self, backbone: Backbone, recipe: Recipe, out: Path, about: dict):
-        weights, self.about = backbone.parameters(), about
-        frozen = {n for n, p in weights.items() if "lora" in about and not p.requires_grad}
-        self.weights = {n: p for n, p in weights.items() if n not in frozen}
-        self.losses = []                                # one a step
-        for p in self.weights.values(): p.requires_grad_(True)
-        self.optimizer = torch.optim.AdamW(self.weights.values(), lr=recipe.lr,
-                                           weight_decay=recipe.weight_decay)
-        self.path = out.with_name(f".{out.name}.training.pt")
-        self.saved = time.monotonic()
-        if self.path.exists(): self._resume()
-
-    def __enter__(self): return self
-
-    def __exit__(self, error, *_):
-        "Keep what was reached, unless going on would not help"
-        if error and issubclass(error, OpcmError): self.path.unlink(missing_ok=True)
-        else: self.keep()
-
-# %% ../../nbs/evaluation/08_finetune.ipynb #b719cee2
-@patch
-def keep(self:_Run):
-    "Save everything in one step"
-    work = self.path.with_suffix(".new")
-    cuda_rng = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    torch.save(dict(about=json.dumps(self.about), step=len(self.losses), losses=self.losses,
-                    weights={n: p.detach() for n, p in self.weights.items()},
-                    optimizer=self.optimizer.state_dict(), rng=torch.get_rng_state(),
-                    cuda_rng=cuda_rng), work)
-    os.replace(work, self.path)
-    self.saved = time.monotonic()
-
-# %% ../../nbs/evaluation/08_finetune.ipynb #d02756ed
-@patch
-def _resume(self:_Run):
-    try: state = torch.load(self.path, map_location="cpu", weights_only=True)
-    except Exception as e:
-        raise OpcmError(f"{self.path}: an interrupted run that cannot be read "
-                        f"({type(e).__name__}); delete it to start anew") from None
-    if json.loads(state["about"]) != self.about:
-        raise OpcmError(f"{self.path}: an interrupted run with other settings; delete it, or "
-                        "choose another destination")
-    for n, p in self.weights.items(): p.data.copy_(state["weights"][n])
-    self.optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["rng"])
-    if state["cuda_rng"]: torch.cuda.set_rng_state_all(state["cuda_rng"])
-    self.losses = state["losses"]
-
-# %% ../../nbs/evaluation/08_finetune.ipynb #478d1037
-def _descend(run: _Run, loss: Tensor, lr: float):
-    "One step of AdamW"
-    for group in run.optimizer.param_groups: group["lr"] = lr
-    run.optimizer.zero_grad()
-    loss.backward()
-    if "lora" in run.about and not run.losses: check_gradients(run.weights)
-    run.optimizer.step()
-    run.losses.append(loss.item())
-
 # %% ../../nbs/evaluation/08_finetune.ipynb #a767dc1b
-def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe, run: _Run,
+def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe, run: Run,
            device: str, save_every: float, progress: bool, penalty):
     backbone.module.train()
     for m in backbone.module.modules():
@@ -113,14 +50,12 @@ def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe,
                recipe.steps, initial=len(run.losses), disable=not progress)
     for rows in bar:
         batch = on_device(backbone.prepare([examples[int(i)] for i in rows]), device)
-        with autocast(recipe.precision, device):
-            features = backbone.features(batch)
-            loss = head_loss(features, labels[rows], head, backbone.logit_scale)
-            if penalty: loss = loss + penalty(backbone, batch, features)
-        if not math.isfinite(loss.item()):
-            raise OpcmError(f"task {examples.task.name}: the loss is not finite at step "
-                            f"{len(run.losses)}; lower the learning rate")
-        _descend(run, loss, learning_rate(len(run.losses), recipe))
+        def loss()-> Tensor:
+            with autocast(recipe.precision, device):
+                features = backbone.features(batch)
+                value = head_loss(features, labels[rows], head, backbone.logit_scale)
+                return value + penalty(backbone, batch, features) if penalty else value
+        descend(run, loss, learning_rate(len(run.losses), recipe))
         bar.set_postfix(loss=f"{np.mean(run.losses[-50:]):.3f}", refresh=False)
         if time.monotonic() - run.saved > save_every: run.keep()
     backbone.module.eval()
@@ -134,12 +69,7 @@ def model_tensors(base: Checkpoint, weights: dict[str, Tensor] # in place of the
             yield base.group(n), weights[n].detach().cpu() if n in weights else base.read(n)
 
 # %% ../../nbs/evaluation/08_finetune.ipynb #20b89b94
-def _second_moments(run: _Run)-> dict[str, Tensor]:
-    state, beta2 = run.optimizer.state, run.optimizer.defaults["betas"][1]
-    return {n: state[p]["exp_avg_sq"].cpu() / (1 - beta2**len(run.losses))
-            for n, p in run.weights.items() if p in state}
-
-def _write_expert(backbone: Backbone, run: _Run, out: Path, moments: bool):
+def _write_expert(backbone: Backbone, run: Run, out: Path, moments: bool):
     base = backbone.checkpoint
     weights = backbone.parameters()
     specs = base.specs | {n: Spec(base.specs[n].shape, torch.float32) for n in weights}
@@ -150,23 +80,15 @@ def _write_expert(backbone: Backbone, run: _Run, out: Path, moments: bool):
     more = {RECORD: lambda path: path.write_text(json.dumps(record, indent=1)),
             "training.csv": lambda path: write_rows(path, losses)}
     if moments:
-        more["second_moments.safetensors"] = lambda path: save_file(_second_moments(run), path)
+        more["second_moments.safetensors"] = lambda path: save_file(corrected_moments(run), path)
+    if sigma := kept(run, "sigma"):
+        more["sigma.safetensors"] = lambda path: save_file(sigma, path)
     write_model(base, model_tensors(base, weights), specs, out, card, more=more)
     run.path.unlink(missing_ok=True)
 
 # %% ../../nbs/evaluation/08_finetune.ipynb #2e9e959d
-def _check_names(backbone: Backbone):
-    base, weights = backbone.checkpoint, backbone.parameters()
-    if missing := set(weights) - set(base.specs):
-        raise OpcmError(f"{base.source}: the encoder's names of its weights are not the file's "
-                        f"({sorted(missing)[:2]}); save it again with its library")
-    for n, p in weights.items():
-        if p.shape != base.specs[n].shape:
-            raise OpcmError(f"{base.source}: {n} is {list(base.specs[n].shape)}, the encoder has "
-                            f"{list(p.shape)}: its library resized it; save the model again")
-
 def _about(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe, start,
-           penalty, lora: int | None)-> dict:
+           penalty, optimizer, lora: int | None)-> dict:
     "Start at `start`, and say what a run depends on"
     base, origin = backbone.checkpoint, {}
     if start is not None:
@@ -177,7 +99,8 @@ def _about(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe,
     return dict(start=origin, tangent=backbone.tangent, task=examples.task.name,
                 base=part_hash(base, base), examples=len(examples), data=examples_hash(examples),
                 head=tensor_digest(head.cpu()), penalty=penalty.about if penalty else {},
-                **(dict(lora=lora) if lora else {}), **asdict(recipe))
+                **(dict(lora=lora) if lora else {}), **asdict(recipe),
+                **(dict(optimizer=optimizer.about) if optimizer else {}))
 
 # %% ../../nbs/evaluation/08_finetune.ipynb #4e18d310
 def finetune(backbone: Backbone, # with the base's weights; trained in place
@@ -189,17 +112,18 @@ def finetune(backbone: Backbone, # with the base's weights; trained in place
              penalty=None, # a further loss, see `sequential`
              moments: bool = False, # save the optimizer's second moments too
              lora: int | None = None, # rank of LoRA on the linear maps, all else frozen
+             optimizer=None, # another than AdamW, such as `badam.BAdamRecipe`
              save_every: float = 60, # seconds between two saves of an unfinished run
              overwrite: bool = False, progress: bool = False)-> Path:
     "Fine-tune the encoder on one task and save the expert; a run that was stopped goes on"
     out, base = Path(out).expanduser().absolute(), backbone.checkpoint
     backbone.module.to(device)
     check_lora(backbone, lora, penalty, moments)
-    _check_names(backbone)
-    about = _about(backbone, examples, head, recipe, start, penalty, lora)
+    check_names(backbone)
+    about = _about(backbone, examples, head, recipe, start, penalty, optimizer, lora)
     torch.manual_seed(recipe.seed)
     tuner = with_lora(backbone, lora) if lora else None
-    run = _Run(backbone, recipe, out, about)
+    run = Run(backbone, recipe, out, about, optimizer or adamw)
     # what is resumed was allowed before
     check_destination(out, overwrite or len(run.losses) > 0, [base.folder] if base.folder else [])
     out.parent.mkdir(parents=True, exist_ok=True)
