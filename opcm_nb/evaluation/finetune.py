@@ -34,8 +34,9 @@ from ..checkpoints.tensorfiles import Spec
 from ..commands.terminal import command
 from .backbones import Backbone, autocast, load_backbone, load_weights
 from .backbones import on_device, quiet_libraries
-from .lora_training import check_gradients, check_lora, with_lora
+from .lora_training import check_gradients, check_lora, check_names, with_lora
 from .recipe import Recipe, batches_from, head_loss, learning_rate
+from .tak import tak
 from .tangent import linearised
 from .tasks import Examples, examples_hash, load_examples, load_protocol
 from .zeroshot import frozen_head
@@ -109,13 +110,14 @@ def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe,
     for m in backbone.module.modules():
         if hasattr(m, "running_mean"): m.eval()         # the base's statistics are no weights
     labels = torch.as_tensor(examples.labels, device=device)
+    scale = recipe.logit_scale or backbone.logit_scale
     bar = tqdm(batches_from(examples, recipe, len(run.losses)), examples.task.name,
                recipe.steps, initial=len(run.losses), disable=not progress)
     for rows in bar:
         batch = on_device(backbone.prepare([examples[int(i)] for i in rows]), device)
         with autocast(recipe.precision, device):
             features = backbone.features(batch)
-            loss = head_loss(features, labels[rows], head, backbone.logit_scale)
+            loss = head_loss(features, labels[rows], head, scale)
             if penalty: loss = loss + penalty(backbone, batch, features)
         if not math.isfinite(loss.item()):
             raise OpcmError(f"task {examples.task.name}: the loss is not finite at step "
@@ -155,16 +157,6 @@ def _write_expert(backbone: Backbone, run: _Run, out: Path, moments: bool):
     run.path.unlink(missing_ok=True)
 
 # %% ../../nbs/evaluation/08_finetune.ipynb #2e9e959d
-def _check_names(backbone: Backbone):
-    base, weights = backbone.checkpoint, backbone.parameters()
-    if missing := set(weights) - set(base.specs):
-        raise OpcmError(f"{base.source}: the encoder's names of its weights are not the file's "
-                        f"({sorted(missing)[:2]}); save it again with its library")
-    for n, p in weights.items():
-        if p.shape != base.specs[n].shape:
-            raise OpcmError(f"{base.source}: {n} is {list(base.specs[n].shape)}, the encoder has "
-                            f"{list(p.shape)}: its library resized it; save the model again")
-
 def _about(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe, start,
            penalty, lora: int | None)-> dict:
     "Start at `start`, and say what a run depends on"
@@ -177,7 +169,8 @@ def _about(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe,
     return dict(start=origin, tangent=backbone.tangent, task=examples.task.name,
                 base=part_hash(base, base), examples=len(examples), data=examples_hash(examples),
                 head=tensor_digest(head.cpu()), penalty=penalty.about if penalty else {},
-                **(dict(lora=lora) if lora else {}), **asdict(recipe))
+                **(dict(lora=lora) if lora else {}),
+                **{k: v for k, v in asdict(recipe).items() if v is not None})
 
 # %% ../../nbs/evaluation/08_finetune.ipynb #4e18d310
 def finetune(backbone: Backbone, # with the base's weights; trained in place
@@ -195,7 +188,7 @@ def finetune(backbone: Backbone, # with the base's weights; trained in place
     out, base = Path(out).expanduser().absolute(), backbone.checkpoint
     backbone.module.to(device)
     check_lora(backbone, lora, penalty, moments)
-    _check_names(backbone)
+    check_names(backbone)
     about = _about(backbone, examples, head, recipe, start, penalty, lora)
     torch.manual_seed(recipe.seed)
     tuner = with_lora(backbone, lora) if lora else None
@@ -219,16 +212,19 @@ def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
                   out:str, # Folder of the expert
                   protocol:str="clip20", # clip20, demo8, text11, text21, images20, or a JSON file
                   data:str=None, # Folder that data sets lie in
-                  steps:int=None, # The protocol's when left out, like the next four
+                  steps:int=None, # The protocol's when left out, like the next five
                   batch:int=None, # Examples a step
                   lr:float=None, # Highest learning rate
                   weight_decay:float=None, # Of AdamW
                   warmup:float=None, # Share of the steps
+                  logit_scale:float=None, # Of the head in the loss; then the encoder's own
                   precision:str="auto", # float32, bfloat16, or auto: bfloat16 on a GPU
                   seed:int=0, # Of the batches
                   limit:int=None, # Training examples to use at most; the protocol's if left out
                   start:str=None, # Weights to start at, such as a merged model; else the base's
                   tangent:store_true=False, # Fine-tune in tangent space, see `tangent`
+                  grams:list=None, # Input Gram matrices of earlier tasks, for TAK's penalty
+                  strength:float=1., # Of that penalty, see `tak`
                   cache:str=None, # Folder to keep heads in
                   device:str="cpu", # cpu or cuda
                   moments:store_true=False, # Save AdamW's second moments too
@@ -239,12 +235,16 @@ def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
     "Fine-tune one expert with the protocol's recipe; repeat the command to go on after a stop"
     quiet_libraries()
     p = load_protocol(protocol)
-    options = dict(steps=steps, batch=batch, lr=lr, weight_decay=weight_decay, warmup=warmup)
+    options = dict(steps=steps, batch=batch, lr=lr, weight_decay=weight_decay, warmup=warmup,
+                   logit_scale=logit_scale)
     settings = p.recipe | {k: v for k, v in options.items() if v is not None}
     recipe = Recipe(**settings, precision=precision, seed=seed)
     train = load_examples(p.task(task), "train", data, p.train_limit if limit is None else limit)
     bb = load_backbone(base, device)
     head = frozen_head(bb, train.task, train, cache and Path(cache), device=device)
-    finetune(linearised(bb) if tangent else bb, train, head, out, recipe, device, start, None,
-             moments, lora, overwrite=overwrite, progress=True)
+    if tangent: bb = linearised(bb)
+    if start: load_weights(bb, start)
+    penalty = tak(bb, grams, strength) if grams else None
+    finetune(bb, train, head, out, recipe, device, start, penalty, moments, lora,
+             overwrite=overwrite, progress=True)
     print(f"{out}: expert for {task}, {len(train)} training examples, {recipe.steps} steps")
