@@ -34,6 +34,7 @@ from .backbones import on_device, quiet_libraries
 from .lora_training import check_lora, check_names, with_lora
 from .recipe import Recipe, batches_from, head_loss, learning_rate
 from .runs import Run, adamw, corrected_moments, descend, kept
+from .tak import tak
 from .tangent import linearised
 from .tasks import Examples, examples_hash, load_examples, load_protocol
 from .zeroshot import frozen_head
@@ -46,6 +47,7 @@ def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe,
     for m in backbone.module.modules():
         if hasattr(m, "running_mean"): m.eval()         # the base's statistics are no weights
     labels = torch.as_tensor(examples.labels, device=device)
+    scale = recipe.logit_scale or backbone.logit_scale
     bar = tqdm(batches_from(examples, recipe, len(run.losses)), examples.task.name,
                recipe.steps, initial=len(run.losses), disable=not progress)
     for rows in bar:
@@ -53,7 +55,7 @@ def _train(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe,
         def loss()-> Tensor:
             with autocast(recipe.precision, device):
                 features = backbone.features(batch)
-                value = head_loss(features, labels[rows], head, backbone.logit_scale)
+                value = head_loss(features, labels[rows], head, scale)
                 return value + penalty(backbone, batch, features) if penalty else value
         descend(run, loss, learning_rate(len(run.losses), recipe))
         bar.set_postfix(loss=f"{np.mean(run.losses[-50:]):.3f}", refresh=False)
@@ -99,7 +101,8 @@ def _about(backbone: Backbone, examples: Examples, head: Tensor, recipe: Recipe,
     return dict(start=origin, tangent=backbone.tangent, task=examples.task.name,
                 base=part_hash(base, base), examples=len(examples), data=examples_hash(examples),
                 head=tensor_digest(head.cpu()), penalty=penalty.about if penalty else {},
-                **(dict(lora=lora) if lora else {}), **asdict(recipe),
+                **(dict(lora=lora) if lora else {}),
+                **{k: v for k, v in asdict(recipe).items() if v is not None},
                 **(dict(optimizer=optimizer.about) if optimizer else {}))
 
 # %% ../../nbs/evaluation/08_finetune.ipynb #4e18d310
@@ -143,16 +146,19 @@ def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
                   out:str, # Folder of the expert
                   protocol:str="clip20", # clip20, demo8, text11, text21, images20, or a JSON file
                   data:str=None, # Folder that data sets lie in
-                  steps:int=None, # The protocol's when left out, like the next four
+                  steps:int=None, # The protocol's when left out, like the next five
                   batch:int=None, # Examples a step
                   lr:float=None, # Highest learning rate
                   weight_decay:float=None, # Of AdamW
                   warmup:float=None, # Share of the steps
+                  logit_scale:float=None, # Of the head in the loss; then the encoder's own
                   precision:str="auto", # float32, bfloat16, or auto: bfloat16 on a GPU
                   seed:int=0, # Of the batches
                   limit:int=None, # Training examples to use at most; the protocol's if left out
                   start:str=None, # Weights to start at, such as a merged model; else the base's
                   tangent:store_true=False, # Fine-tune in tangent space, see `tangent`
+                  grams:list=None, # Input Gram matrices of earlier tasks, for TAK's penalty
+                  strength:float=1., # Of that penalty, see `tak`
                   cache:str=None, # Folder to keep heads in
                   device:str="cpu", # cpu or cuda
                   moments:store_true=False, # Save AdamW's second moments too
@@ -163,12 +169,16 @@ def opcm_finetune(base:str, # Folder, hub id or open_clip:NAME/TAG
     "Fine-tune one expert with the protocol's recipe; repeat the command to go on after a stop"
     quiet_libraries()
     p = load_protocol(protocol)
-    options = dict(steps=steps, batch=batch, lr=lr, weight_decay=weight_decay, warmup=warmup)
+    options = dict(steps=steps, batch=batch, lr=lr, weight_decay=weight_decay, warmup=warmup,
+                   logit_scale=logit_scale)
     settings = p.recipe | {k: v for k, v in options.items() if v is not None}
     recipe = Recipe(**settings, precision=precision, seed=seed)
     train = load_examples(p.task(task), "train", data, p.train_limit if limit is None else limit)
     bb = load_backbone(base, device)
     head = frozen_head(bb, train.task, train, cache and Path(cache), device=device)
-    finetune(linearised(bb) if tangent else bb, train, head, out, recipe, device, start, None,
-             moments, lora, overwrite=overwrite, progress=True)
+    if tangent: bb = linearised(bb)
+    if start: load_weights(bb, start)
+    penalty = tak(bb, grams, strength) if grams else None
+    finetune(bb, train, head, out, recipe, device, start, penalty, moments, lora,
+             overwrite=overwrite, progress=True)
     print(f"{out}: expert for {task}, {len(train)} training examples, {recipe.steps} steps")

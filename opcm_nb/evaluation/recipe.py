@@ -28,10 +28,13 @@ class Recipe:
     warmup: float = .05 # share of the steps
     precision: str = "auto" # float32, bfloat16, or auto: bfloat16 where the device is a GPU
     seed: int = 0
+    logit_scale: float | None = None # of the head in the loss; the encoder's own when left out
 
     def __post_init__(self):
         if self.steps < 1 or self.batch < 1:
             raise ValueError(f"steps and batch are at least 1, got {self.steps} and {self.batch}")
+        if self.logit_scale is not None and self.logit_scale <= 0:
+            raise ValueError(f"logit_scale is positive, got {self.logit_scale}")
 
 def learning_rate(step: int, recipe: Recipe)-> float:
     "Linear warm-up, then a cosine to zero"

@@ -88,7 +88,7 @@ class Protocol:
 
 # %% ../../nbs/evaluation/01_tasks.ipynb #daf20702
 _KEYS = {"about", "groups", "scale", "models", "train_limit", "recipe", "tasks"}
-_RECIPE = {"steps", "batch", "lr", "weight_decay", "warmup"}
+_RECIPE = {"steps", "batch", "lr", "weight_decay", "warmup", "logit_scale"}
 
 def _protocol(path: Path, d: dict)-> Protocol:
     tasks = tuple(Task(**t) for t in d["tasks"])
