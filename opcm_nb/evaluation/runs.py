@@ -64,6 +64,7 @@ def keep(self:Run):
 # %% ../../nbs/evaluation/08_runs.ipynb #271b4877
 @patch
 def resume(self:Run):
+    "Go on where a run was stopped"
     try: state = torch.load(self.path, map_location="cpu", weights_only=True)
     except Exception as e:
         raise OpcmError(f"{self.path}: an interrupted run that cannot be read "
@@ -94,9 +95,11 @@ def descend(run: Run, loss: Callable[[], Tensor], lr: float):
 
 # %% ../../nbs/evaluation/08_runs.ipynb #ce74bde0
 def kept(run: Run, key: str)-> dict[str, Tensor]: # of the weights that the optimizer has it of
+    "What the optimizer keeps under a key"
     state = run.optimizer.state
     return {n: state[p][key].cpu() for n, p in run.weights.items() if key in state.get(p, {})}
 
 def corrected_moments(run: Run)-> dict[str, Tensor]:
+    "Second moments without the bias of their start at zero"
     beta2 = run.optimizer.defaults["betas"][1]
     return {n: v / (1 - beta2**len(run.losses)) for n, v in kept(run, "exp_avg_sq").items()}

@@ -73,17 +73,17 @@ def _move(p: Tensor, state: dict, group: dict, g: Tensor, gn: Tensor):
     sigma.mul_(torch.exp(-torch.asinh(sigma * gn / 2)))
 
 @patch
-@torch.no_grad()
 def step(self:BAdam, closure: Callable[[], Tensor] | None = None # zeroes gradients; the loss
         )-> Tensor: # mean loss of the samples
     "One step, for which the loss is computed as often as there are samples"
-    if closure is None:
-        raise ValueError("BAdam computes the loss at several weights; call step(closure), where "
-                         "closure zeroes the gradients, calls backward and returns the loss")
-    loss, sums = self.gradients(closure)
-    for group in self.param_groups:
-        for p in group["params"]: _move(p, self.state[p], group, *sums[p])
-    return loss
+    with torch.no_grad():
+        if closure is None:
+            raise ValueError("BAdam computes the loss at several weights; call step(closure), where "
+                             "closure zeroes the gradients, calls backward and returns the loss")
+        loss, sums = self.gradients(closure)
+        for group in self.param_groups:
+            for p in group["params"]: _move(p, self.state[p], group, *sums[p])
+        return loss
 
 # %% ../../nbs/holistic/05_badam.ipynb #47d55b35
 @dataclass

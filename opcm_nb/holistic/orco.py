@@ -124,14 +124,14 @@ def descend(self:OrCo, features: Tensor, labels: Tensor, steps: int,
 
 # %% ../../nbs/holistic/07_orco.ipynb #7955dba3
 @patch
-@torch.no_grad()
 def assign(self:OrCo, features: Tensor, labels: Tensor):
     "A free target for each class that has none"
-    free, places = (self.owner < 0).nonzero()[:, 0], self.places(features)
-    new = [k for k in labels.unique() if k not in self.owner]
-    if not new: return
-    means = torch.stack([places[labels == k].mean(0) for k in new])
-    self.owner[free[assigned(means, self.targets[free])]] = torch.stack(new)
+    with torch.no_grad():
+        free, places = (self.owner < 0).nonzero()[:, 0], self.places(features)
+        new = [k for k in labels.unique() if k not in self.owner]
+        if not new: return
+        means = torch.stack([places[labels == k].mean(0) for k in new])
+        self.owner[free[assigned(means, self.targets[free])]] = torch.stack(new)
 
 # %% ../../nbs/holistic/07_orco.ipynb #34e51901
 @patch
@@ -180,12 +180,12 @@ def add(self:OrCo, features: Tensor, labels: Tensor # [N, width], [N]
 
 # %% ../../nbs/holistic/07_orco.ipynb #9c010bf1
 @patch
-@torch.no_grad()
 def answers(self:OrCo, features: Tensor # [N, width]
            )-> Tensor: # [N] classes
     "The class of the nearest place, among those that are taken"
-    taken = self.owner >= 0
-    return self.owner[taken][(self.places(features) @ self.targets[taken].mT).argmax(1)]
+    with torch.no_grad():
+        taken = self.owner >= 0
+        return self.owner[taken][(self.places(features) @ self.targets[taken].mT).argmax(1)]
 
 @patch(as_prop=True)
 def nbytes(self:OrCo)-> int:
