@@ -65,7 +65,7 @@ def leave(self:Watch):
         sys.stderr.flush()
         os._exit(1)
     self.end.set()
-    self.thread.join(2)                           # most end together, this one perhaps before
+    self.thread.join(20)                          # most end together; a busy machine takes its time
     self.alone = True
     self.thread.join(2)                           # a barrier that is cut off ends the process
     dist.destroy_process_group()
