@@ -215,7 +215,7 @@ def _show_cost(c: dict):
 # %% ../../nbs/evaluation/19_benchmark.ipynb #22412762
 @command
 def opcm_bench(model:str="", # Model of the protocol, folder, hub id or open_clip:NAME/TAG
-               protocol:str="clip20", # clip20, demo8, skills7, text11, text21, images20 or a JSON file
+               protocol:str="clip20", # demo8, skills7, text11, text21, images20 or a JSON file
                experts:str="", # Folders or hub ids, with {task}; the protocol's when left out
                statistics:str="", # Files that RegMean, LOT and Fisher need, with {needs} and {task}
                group:str="", # Groups of tasks, separated by commas; all when left out

@@ -35,7 +35,8 @@ def load_language_model(source, # folder or hub id of a causal model with its to
     model = AutoModelForCausalLM.from_pretrained(ckpt.folder, dtype=dtype)
     model.to(checked_device(device)).eval().requires_grad_(False)
     tokenizer = AutoTokenizer.from_pretrained(ckpt.folder)
-    return Backbone(ckpt, model, tokenizer, model.forward, "text", looks=tokenizer.chat_template or "")
+    looks = tokenizer.chat_template or ""
+    return Backbone(ckpt, model, tokenizer, model.forward, "text", looks=looks)
 
 # %% ../../nbs/evaluation/16_language_suite.ipynb #cc3ff0f0
 class Questions:

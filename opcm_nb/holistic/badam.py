@@ -78,8 +78,9 @@ def step(self:BAdam, closure: Callable[[], Tensor] | None = None # zeroes gradie
     "One step, for which the loss is computed as often as there are samples"
     with torch.no_grad():
         if closure is None:
-            raise ValueError("BAdam computes the loss at several weights; call step(closure), where "
-                             "closure zeroes the gradients, calls backward and returns the loss")
+            raise ValueError("BAdam computes the loss at several weights; call step(closure), "
+                             "where closure zeroes the gradients, calls backward and returns the "
+                             "loss")
         loss, sums = self.gradients(closure)
         for group in self.param_groups:
             for p in group["params"]: _move(p, self.state[p], group, *sums[p])
